@@ -74,10 +74,10 @@ pub enum StatsKey<'p> {
     Dynamic(&'p str),
 }
 
-impl StatsKey<'_> {
+impl<'p> StatsKey<'p> {
     /// The name: domain and path, joined with dots.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub fn as_str(self) -> &'p str {
         match self {
             Self::Rule(rule) => rule.stats_key(),
             Self::Dynamic(name) => name,

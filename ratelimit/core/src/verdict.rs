@@ -118,3 +118,50 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The numbers are those of our conformance list. A1 and A2 are whole decisions: tests/statistics.rs.
+
+    #[test]
+    fn a3_the_part_beyond_the_limit_is_over_and_the_part_below_it_near() {
+        let verdict = Verdict::charge(Levels { limit: 5, near: 4 }, 2, 7, 1);
+        let outcome = Outcome {
+            total: 1,
+            over: 2,
+            near: 1,
+            ..Outcome::default()
+        };
+        assert_eq!(
+            (verdict.code, verdict.remaining, verdict.outcome),
+            (Code::OverLimit, 0, outcome)
+        );
+        assert_eq!(
+            verdict.enforced(Enforcement::Shadow),
+            (Code::Ok, Outcome { shadow: 2, ..outcome })
+        );
+    }
+
+    #[test]
+    fn a4_below_the_threshold_nothing_is_near_and_shadow_mode_changes_nothing() {
+        let verdict = Verdict::charge(Levels { limit: 10, near: 8 }, 2, 6, 1);
+        let outcome = Outcome {
+            total: 1,
+            within: 1,
+            ..Outcome::default()
+        };
+        assert_eq!(
+            (verdict.code, verdict.remaining, verdict.outcome),
+            (Code::Ok, 4, outcome)
+        );
+        assert_eq!(verdict.enforced(Enforcement::Shadow), (Code::Ok, outcome));
+    }
+
+    #[test]
+    fn a_threshold_above_the_limit_makes_nothing_near() {
+        let verdict = Verdict::charge(Levels { limit: 5, near: 9 }, 4, 6, 2);
+        assert_eq!((verdict.outcome.over, verdict.outcome.near), (1, 0));
+    }
+}
