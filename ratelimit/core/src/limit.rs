@@ -174,6 +174,9 @@ pub enum Role {
 pub struct NearLimitRatio(f32);
 
 impl NearLimitRatio {
+    /// Four fifths, as in envoyproxy/ratelimit.
+    pub const DEFAULT: Self = Self(0.8);
+
     /// A ratio; `None` unless it is a number and not negative. Above 1 no hit is ever near.
     #[must_use]
     pub fn new(ratio: f32) -> Option<Self> {
@@ -197,7 +200,7 @@ impl NearLimitRatio {
 
 impl Default for NearLimitRatio {
     fn default() -> Self {
-        Self(0.8)
+        Self::DEFAULT
     }
 }
 
