@@ -31,6 +31,21 @@ pub mod core {
     pub use envoy_types::pb::envoy::r#type::v3::{HttpStatus, StatusCode};
 }
 
+/// Configuration from a control plane: `envoy.service.discovery.v3` and the rate limit resources it carries.
+pub mod xds {
+    pub use envoy_types::pb::envoy::config::core::v3::Node;
+    pub use envoy_types::pb::envoy::service::discovery::v3::{
+        DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+        aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
+        aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
+    };
+    pub use envoy_types::pb::google::protobuf::Any;
+    pub use envoy_types::pb::google::rpc::Status;
+    pub use envoy_types::pb::ratelimit::config::ratelimit::v3::{
+        RateLimitConfig, RateLimitDescriptor, RateLimitPolicy, RateLimitReplace, RateLimitUnit,
+    };
+}
+
 /// Protobuf's well-known types.
 pub mod google {
     pub use envoy_types::pb::google::protobuf::{
