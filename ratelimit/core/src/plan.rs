@@ -142,9 +142,8 @@ fn take_out_replaced(resolved: &mut SmallVec<[Resolved<'_>; 4]>) {
     }
     for resolved in resolved.iter_mut() {
         let is_replaced = resolved.rule().is_some_and(|rule| {
-            rule.limit() != Limit::Unlimited
-                && !rule.name().is_empty()
-                && replacing.iter().any(|other| other.is_replacement_of(rule.name()))
+            // No rule replaces the empty name.
+            rule.limit() != Limit::Unlimited && replacing.iter().any(|other| other.is_replacement_of(rule.name()))
         });
         if is_replaced {
             *resolved = Resolved::Unmatched(Unmatched::Replaced);

@@ -182,6 +182,8 @@ fn a_limit_named_by_another_of_the_request_is_taken_out() {
     // One pass: a replaced limit still replaces.
     replaced(nodes(), &["a", "b", "c"], "crr");
     replaced(nodes(), &["c", "b", "b"], "rcc");
+    let several = named("s", "s", &["z", "c", "a", "y", "b"]);
+    replaced([nodes(), vec![several]].concat(), &["s", "a", "b", "c", "d"], "crrrc");
     // A limit without a name cannot be taken out.
     replaced(nodes(), &["d", "a"], "cc");
     // Two that take out each other are both gone.

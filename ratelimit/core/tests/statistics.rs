@@ -243,6 +243,8 @@ fn p3_a_counter_that_moved_by_less_than_the_hits_still_splits_them() {
     row("P3, key4", (15, "hour", 2, 13), (Code::Ok, 2, [2, 0, 1, 2]));
     row("P3, key5", (14, "hour", 2, 15), (Code::OverLimit, 0, [2, 1, 1, 0]));
     row("P3, empty", (15, "hour", 2, 0), (Code::Ok, 15, [2, 0, 0, 2]));
+    // Fewer than the hits: the counter before them is taken to be beyond any threshold.
+    row("P3, wrapped", (15, "hour", 20, 13), (Code::Ok, 2, [20, 0, 20, 20]));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `key_value` without joining it.
 //!
 //! Matching is defined on the joined text (so `a`,`b_c` and `a_b`,`c` are the same), but joining costs an allocation a
-//! look-up. A [`Joined`] compares, searches and hashes as if it had been joined.
+//! look-up. A [`Joined`] compares and hashes as if it had been joined.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::Entry;
@@ -55,11 +56,14 @@ impl<'a> Joined<'a> {
         rest.is_empty()
     }
 
-    /// Where `text` begins for the first time at or after `from`. Time is the product of both lengths, as wildcard
-    /// middles are short and rare.
-    pub(super) fn find(&self, text: &str, from: usize) -> Option<usize> {
-        let last = self.len().checked_sub(text.len())?;
-        (from..=last).find(|&start| self.part(start, start.saturating_add(text.len())).equals(text))
+    /// The text itself: borrowed when it lies in one piece, as what a wildcard leaves of a value does.
+    pub(super) fn to_text(self) -> Cow<'a, str> {
+        let mut pieces = self.pieces.into_iter().filter(|piece| !piece.is_empty());
+        match (pieces.next(), pieces.next()) {
+            (None, _) => Cow::Borrowed(""),
+            (Some(piece), None) => String::from_utf8_lossy(piece),
+            (Some(_), Some(_)) => Cow::Owned(String::from_utf8_lossy(&self.pieces.concat()).into_owned()),
+        }
     }
 
     /// A hash that depends on the text alone and not on how it is cut: std's `SipHash` feeds on a stream of bytes.
@@ -116,12 +120,10 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_first_occurrence_across_the_pieces() {
-        let text = joined("ab", "ab_ab");
-        assert_eq!(text.find("b_a", 0), Some(1));
-        assert_eq!(text.find("b_a", 2), Some(4));
-        assert_eq!(text.find("b_a", 5), None);
-        assert_eq!(text.find("", 8), Some(8));
-        assert_eq!(text.find("longer than the text", 0), None);
+    fn is_borrowed_from_one_piece_and_joined_from_several() {
+        let text = joined("ab", "cd");
+        assert!(matches!(text.part(3, 5).to_text(), Cow::Borrowed("cd")));
+        assert!(matches!(text.part(2, 2).to_text(), Cow::Borrowed("")));
+        assert_eq!(text.part(1, 4).to_text(), "b_c");
     }
 }

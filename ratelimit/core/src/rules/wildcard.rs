@@ -119,18 +119,32 @@ impl Wildcards {
             prefix.equals(&known.prefix) && suffix.equals(&known.suffix)
         })?;
         let middle = text.part(shape.prefix_len, middle_end);
-        ends.patterns
-            .iter()
-            .find(|pattern| contains_in_order(&middle, &pattern.middles))
-            .map(|pattern| pattern.node)
+        ends.first_containing(middle)
     }
 }
 
-fn contains_in_order(text: &Joined<'_>, literals: &[Box<str>]) -> bool {
-    let mut from = 0_usize;
-    literals.iter().all(|literal| match text.find(literal, from) {
-        Some(start) => {
-            from = start.saturating_add(literal.len());
+impl Ends {
+    /// The first pattern whose middles are in `text`. Linear in the text for each pattern tried.
+    fn first_containing(&self, text: Joined<'_>) -> Option<NodeId> {
+        // Mostly there is one pattern and it has no middle: then the text need not be looked at.
+        let first = self.patterns.first()?;
+        if first.middles.is_empty() {
+            return Some(first.node);
+        }
+        let text = text.to_text();
+        let found = self
+            .patterns
+            .iter()
+            .find(|pattern| contains_in_order(&text, &pattern.middles));
+        found.map(|pattern| pattern.node)
+    }
+}
+
+fn contains_in_order(text: &str, literals: &[Box<str>]) -> bool {
+    let mut rest = text;
+    literals.iter().all(|literal| match rest.split_once(&**literal) {
+        Some((_, after)) => {
+            rest = after;
             true
         }
         None => false,
