@@ -19,7 +19,7 @@ use ratelimit_core::{BuildOptions, RuleProblem, RuleSet};
 use server::document;
 use server::{Position, Problem, Problems};
 
-use cursor::Cursor;
+use self::cursor::Cursor;
 
 /// One file: its name in problems, and its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -57,12 +57,16 @@ pub fn load_with_notices<'a>(files: impl IntoIterator<Item = Text<'a>>, options:
     let mut problems = read.problems;
     let built = RuleSet::build(&read.files, options);
     let rules = match built {
-        Ok(rules) => problems.into_result(rules),
+        Ok(rules) => Some(rules),
         Err(found) => {
             problems.extend(found.into_iter().map(problem));
-            problems.sort();
-            Err(problems)
+            None
         }
+    };
+    problems.sort();
+    let rules = match rules {
+        Some(rules) => problems.into_result(rules),
+        None => Err(problems),
     };
     Loaded {
         rules,
