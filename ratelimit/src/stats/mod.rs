@@ -1,0 +1,21 @@
+//! Statistics under the names, and through the sinks, that operators of envoyproxy/ratelimit use.
+//!
+//! ```text
+//! counters ─▶ Source ─▶ Deltas ─▶ Sample ─▶ LogSink
+//! timers ────────────────────────────┘
+//! ```
+//!
+//! What is counted, and when, is not known here: the process gives a [`sample::Source`] to read and records times
+//! through the timer that its sink hands out. One sink is chosen at start, by [`choice::choose`].
+
+pub mod sample;
+pub mod tags;
+
+pub mod names;
+
+pub mod choice;
+
+pub mod bounded;
+
+pub mod flush;
+pub mod log;
