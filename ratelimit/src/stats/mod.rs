@@ -1,8 +1,8 @@
 //! Statistics under the names, and through the sinks, that operators of envoyproxy/ratelimit use.
 //!
 //! ```text
-//! counters ─▶ Source ─▶ Deltas ─▶ Sample ─▶ LogSink
-//! timers ────────────────────────────┘
+//! counters ─▶ Source ─▶ Deltas ─▶ Sample ─▶ StatsdSink ─▶ TCP, UDP   (statsd or `DogStatsD`)
+//! timers ───────────────┴─▶ LogSink
 //! ```
 //!
 //! What is counted, and when, is not known here: the process gives a [`sample::Source`] to read and records times
@@ -19,3 +19,15 @@ pub mod bounded;
 
 pub mod flush;
 pub mod log;
+pub mod statsd;
+
+pub mod dogstatsd;
+mod line;
+mod link;
+mod queue;
+
+mod pattern;
+mod template;
+
+pub use link::Protocol;
+pub use pattern::PatternError;
