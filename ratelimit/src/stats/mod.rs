@@ -1,6 +1,7 @@
 //! Statistics under the names, and through the sinks, that operators of envoyproxy/ratelimit use.
 //!
 //! ```text
+//!                        ┌─▶ Families ─▶ /metrics        (mapping file or built-in rules)
 //! counters ─▶ Source ─▶ Deltas ─▶ Sample ─▶ StatsdSink ─▶ TCP, UDP   (statsd or `DogStatsD`)
 //! timers ───────────────┴─▶ LogSink
 //! ```
@@ -25,6 +26,9 @@ pub mod dogstatsd;
 mod line;
 mod link;
 mod queue;
+
+pub mod families;
+pub mod mapper;
 
 mod pattern;
 mod template;
