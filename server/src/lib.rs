@@ -13,12 +13,16 @@ pub mod log;
 pub mod metrics;
 pub mod ports;
 pub mod problem;
+pub mod reload;
 pub mod secret;
 pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
+pub mod source;
 pub mod task;
+pub mod watch;
 
 pub use problem::{Position, Problem, Problems};
 pub use secret::Secret;
 pub use snapshot::Snapshot;
+pub use source::SourceFile;

@@ -9,7 +9,7 @@ mod read;
 mod scalar;
 mod syntax;
 
-pub use read::{Names, Reader};
+pub use read::{Bounded, Names, Reader};
 pub use syntax::SyntaxError;
 
 use crate::problem::Position;

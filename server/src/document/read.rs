@@ -61,7 +61,7 @@ enum Secrecy {
 }
 
 /// The spellings of one field: a name, or an array of names of which the first is used in messages.
-pub trait Names {
+pub trait Names: Copy {
     /// Whether `key` is one of the spellings.
     fn matches(&self, key: &str) -> bool;
     /// The spelling for messages.
@@ -141,10 +141,9 @@ impl<'a> Reader<'a> {
     /// As [`Reader::field`], and reports a field that is absent or null.
     #[must_use]
     pub fn required(&self, names: impl Names) -> Option<Self> {
-        let canonical = names.canonical().to_owned();
         let field = self.field(names);
         if field.is_none() && matches!(self.node.value, Value::Map(_) | Value::Null) {
-            self.reject(format!("field '{canonical}' is required"));
+            self.reject(format!("field '{}' is required", names.canonical()));
         }
         field
     }

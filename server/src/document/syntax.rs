@@ -57,10 +57,9 @@ impl SyntaxError {
     pub(super) fn from_scan(error: &ScanError, text: &str) -> Self {
         let wording = Wording::of(error.info());
         let at = match wording.place {
-            Place::Mark => position(*error.marker()),
             Place::End => end_of(text),
             Place::LastLine if error.marker().index() >= text.trim_end().chars().count() => end_of(text.trim_end()),
-            Place::LastLine => position(*error.marker()),
+            Place::Mark | Place::LastLine => position(*error.marker()),
         };
         Self::at(at, wording.message)
     }
