@@ -181,16 +181,15 @@ fn bounds_size_depth_and_aliases() {
         "line 1: document is nested deeper than 100 levels",
     );
     // The depth that aliases bring in counts too.
-    let chain: String = (1..=DEPTH_MAX).map(|n| format!("- &a{n} [*a{}]\n", n - 1)).collect();
+    let chain: Vec<_> = (1..=DEPTH_MAX).map(|n| format!("- &a{n} [*a{}]", n - 1)).collect();
     refuses(
-        format!("- &a0 x\n{chain}"),
+        format!("- &a0 x\n{}\n", chain.join("\n")),
         "line 101: document is nested deeper than 100 levels",
     );
-    let laughs: String = (1..9)
-        .map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(",")))
-        .collect();
+    let ten = |n: usize| vec![format!("*a{n}"); 10].join(",");
+    let laughs: Vec<_> = (1..9).map(|n| format!("a{n}: &a{n} [{}]", ten(n - 1))).collect();
     refuses(
-        format!("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n{laughs}"),
+        format!("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n{}\n", laughs.join("\n")),
         "line 5: document contains excessive aliasing",
     );
     let long = "x".repeat(1 << 20);
@@ -305,7 +304,9 @@ mod laws {
         #[test]
         fn any_text_is_read_or_refused(text in "[-\\[\\]{}&*a:!|>'\"#%@`? \t\n\r0-9~<,.]{0,60}") {
             if let Ok(documents) = parse(text.as_bytes()) {
-                documents.iter().for_each(|node| drop(show(node)));
+                for node in &documents {
+                    drop(show(node));
+                }
             }
         }
 
