@@ -154,8 +154,8 @@ async fn says_the_rest_when_it_stops() {
         text.lines().collect::<Vec<_>>(),
         [
             "service.took.__region=eu:8|ms",
-            "service.hits.__region=eu:5|c",
-            "service.pool.__region=eu:3|g"
+            "service.pool.__region=eu:3|g",
+            "service.hits.__region=eu:5|c"
         ]
     );
 }

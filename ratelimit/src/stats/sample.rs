@@ -94,41 +94,58 @@ pub struct Deltas {
     round: u64,
 }
 
+/// A counter that is or was not zero.
 #[derive(Debug)]
 struct Seen {
+    flushed: u64,
     total: u64,
     round: u64,
 }
 
 impl Deltas {
-    /// Reads the source once: counters that moved, and every gauge. Names that the source no longer has are forgotten.
+    /// Reads the source once: every gauge, then counters that moved, in no order. Names that the source no longer has
+    /// are forgotten. A name that it has twice stands at the sum: different texts may be the same name once sanitised.
     pub fn collect(&mut self, source: &Source, common: &Tags, mut each: impl FnMut(Sample<'_>)) {
         self.round = self.round.wrapping_add(1);
+        let round = self.round;
         (source.0)(&mut |name, reading| match reading {
             Reading::Gauge(value) => each(Sample::new(name, common, Kind::Gauge(value))),
-            Reading::Counter(total) => {
-                let delta = self.delta(name, total);
-                if delta > 0 {
-                    each(Sample::new(name, common, Kind::Counter(delta)));
-                }
-            }
+            Reading::Counter(total) => self.read(name, total),
         });
-        let round = self.round;
         self.seen.retain(|_, seen| seen.round == round);
+        for (name, seen) in &mut self.seen {
+            let delta = seen.delta();
+            if delta > 0 {
+                each(Sample::new(name, common, Kind::Counter(delta)));
+            }
+        }
     }
 
-    /// A total below the one before was counted by a new counter: a rule that went and came back.
-    fn delta(&mut self, name: &str, total: u64) -> u64 {
+    fn read(&mut self, name: &str, total: u64) {
         let round = self.round;
         if let Some(seen) = self.seen.get_mut(name) {
-            let delta = total.checked_sub(seen.total).unwrap_or(total);
-            *seen = Seen { total, round };
-            return delta;
+            let before = if seen.round == round { seen.total } else { 0 };
+            seen.total = before.saturating_add(total);
+            seen.round = round;
+        } else if total > 0 {
+            self.seen.insert(
+                name.to_owned(),
+                Seen {
+                    flushed: 0,
+                    total,
+                    round,
+                },
+            );
         }
-        if total > 0 {
-            self.seen.insert(name.to_owned(), Seen { total, round });
-        }
-        total
+    }
+}
+
+impl Seen {
+    /// A total below the one before was counted by a new counter: a rule that went and came back.
+    fn delta(&mut self) -> u64 {
+        let delta = self.total.checked_sub(self.flushed).unwrap_or(self.total);
+        self.flushed = self.total;
+        delta
     }
 }
 
@@ -151,6 +168,7 @@ mod tests {
             Kind::Counter(delta) => said.push(format!("{}={delta}", sample.name)),
             Kind::Gauge(_) | Kind::Timer(_) => panic!("a counter became {sample:?}"),
         });
+        said.sort();
         said
     }
 
@@ -169,6 +187,15 @@ mod tests {
         assert_eq!(flush(&mut deltas, &[("a", 4)]), ["a=4"]);
         assert_eq!(flush(&mut deltas, &[]), [""; 0]);
         assert_eq!(flush(&mut deltas, &[("a", 5)]), ["a=5"], "forgotten while it was gone");
+    }
+
+    /// Domains `a:b` and `a|b` are both `a_b` in names.
+    #[test]
+    fn a_name_that_is_there_twice_stands_at_the_sum() {
+        let mut deltas = Deltas::default();
+        assert_eq!(flush(&mut deltas, &[("a", 5), ("a", 3)]), ["a=8"]);
+        assert_eq!(flush(&mut deltas, &[("a", 5), ("a", 3)]), [""; 0]);
+        assert_eq!(flush(&mut deltas, &[("a", 5), ("a", 4), ("a", 0)]), ["a=1"]);
     }
 
     #[test]

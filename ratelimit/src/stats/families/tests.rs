@@ -185,7 +185,7 @@ fn a_name_of_another_kind_is_refused_and_counted() {
     set(&totals, &[("a.b", Reading::Counter(5)), ("a_b", Reading::Gauge(9))]);
     let lines = scrape(&families, "");
     for expected in [
-        "a_b 5",
+        "a_b 9",
         r#"ratelimit_statistics_refused{reason="kind"} 1"#,
         r#"ratelimit_statistics_refused{reason="series"} 0"#,
     ] {
