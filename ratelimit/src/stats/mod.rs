@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What is counted, and when, is not known here: the process gives a [`sample::Source`] to read and records times
-//! through the timer that its sink hands out. One sink is chosen at start, by [`choice::choose`].
+//! through the timer that its sink hands out. One sink is chosen and opened at start, by [`sink::open`].
 
 pub mod sample;
 pub mod tags;
@@ -15,6 +15,8 @@ pub mod tags;
 pub mod names;
 
 pub mod choice;
+pub mod settings;
+pub mod sink;
 
 pub mod bounded;
 
