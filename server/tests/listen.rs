@@ -169,31 +169,6 @@ async fn connections_beyond_the_bound_wait_their_turn() {
     drop(occupant);
 }
 
-#[tokio::test]
-async fn an_old_connection_is_told_to_go_and_the_next_request_takes_a_new_one() {
-    let limits = Limits {
-        age_max: Duration::from_millis(20),
-        age_grace: Duration::from_millis(200),
-        ..Limits::default()
-    };
-    let running = start(Protocol::Grpc, None, limits, Duration::from_secs(1)).await;
-    let mut raw = TcpStream::connect(&running.address).await.unwrap();
-    // A client's preface and empty SETTINGS frame (RFC 9113 section 3.4).
-    tokio::io::AsyncWriteExt::write_all(&mut raw, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-        .await
-        .unwrap();
-    let mut seen = Vec::new();
-    raw.read_to_end(&mut seen).await.unwrap();
-    let goaway = seen.windows(2).any(|pair| pair == [0x08, 0x07]) || seen.contains(&0x07);
-    assert!(goaway, "a GOAWAY frame (type 7) was sent: {seen:?}");
-    assert_eq!(
-        text(&h2_client(), &format!("http://{}", running.address))
-            .await
-            .unwrap(),
-        "hello"
-    );
-}
-
 /// An authority that signs certificates for tests.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 

@@ -117,7 +117,10 @@ impl Listener {
         match &self.0 {
             Bound::Tcp(listener) => {
                 let (stream, _peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // Fails when the peer has left already; the connection then ends by itself.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+                }
                 Ok(Plain::Tcp(stream))
             }
             Bound::Unix(listener, _) => listener.accept().await.map(|(stream, _peer)| Plain::Unix(stream)),

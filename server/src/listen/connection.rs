@@ -1,4 +1,4 @@
-//! The life of one connection: a handshake under a deadline, HTTP until the peer leaves, the connection is old or the
+//! The life of one connection: a handshake and the first bytes under a deadline, HTTP until the peer leaves, the connection is old or the
 //! process ends, then GOAWAY and a bounded wait for what is in flight.
 
 use std::convert::Infallible;
@@ -17,8 +17,16 @@ use tower::Service;
 
 use super::BodyError;
 use super::io::{Plain, Stream};
+use super::opening::{Opened, open};
 use super::tls::{ReloadingTls, TlsError};
 use crate::shutdown::Shutdown;
+
+/// Headers of an HTTP/1.1 request; what Envoy lets through by default (100) and what it adds.
+const HEADERS_MAX: usize = 256;
+/// Bytes that a request may send ahead of being read: a message of Envoy's, body included, rarely needs a second window.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The same for all requests of a connection. Fixed: sizes found by measuring cost a ping per burst of small messages.
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +44,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Concurrent requests per HTTP/2 connection. Envoy opens one connection per worker thread, so this is generous.
     pub streams_max: u32,
-    /// From accept to a finished TLS handshake and the first byte; and for an HTTP/1.1 head.
+    /// From accept to a finished TLS handshake and the bytes that tell HTTP/2 from HTTP/1.1; and for an HTTP/1.1 head.
     pub handshake: Duration,
     /// Bytes of all headers of a request. Envoy forwards up to 60 KiB of a client's and adds its own.
     pub header_bytes_max: u32,
@@ -115,25 +123,30 @@ impl Connection {
     }
 }
 
-async fn handshake(plain: Plain, tls: Option<ReloadingTls>) -> Result<Stream, TlsError> {
-    plain.first_byte().await.map_err(TlsError::Connection)?;
-    match tls {
-        Some(tls) => Ok(Stream::Tls(Box::new(tls.accept(plain).await?))),
-        None => Ok(Stream::Plain(plain)),
-    }
+async fn handshake(plain: Plain, tls: Option<ReloadingTls>) -> Result<Opened<Stream>, TlsError> {
+    let stream = match tls {
+        Some(tls) => Stream::Tls(Box::new(tls.accept(plain).await?)),
+        None => Stream::Plain(plain),
+    };
+    open(stream).await.map_err(TlsError::Connection)
 }
 
 fn http(protocol: Protocol, limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake);
+        .header_read_timeout(limits.handshake)
+        .max_headers(HEADERS_MAX);
     http.http2()
         .timer(TokioTimer::new())
-        .adaptive_window(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(limits.keep_alive)
         .keep_alive_timeout(limits.keep_alive)
         .max_concurrent_streams(limits.streams_max)
+        // A gateway whose deadline is shorter than a stall of ours cancels many requests at once, before we have looked
+        // at any. By default 20 of them count as an attack and cost the whole connection.
+        .max_pending_accept_reset_streams(usize::try_from(limits.streams_max).unwrap_or(usize::MAX))
         .max_header_list_size(limits.header_bytes_max);
     match protocol {
         Protocol::Grpc => http.http2_only(),

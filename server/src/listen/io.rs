@@ -24,17 +24,6 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<Plain>>),
 }
 
-impl Plain {
-    /// Waits until the peer has sent something (or closed). Whoever can open a Unix socket of ours is local and
-    /// trusted to speak.
-    pub(super) async fn first_byte(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.peek(&mut [0]).await.map(drop),
-            Self::Unix(_) => Ok(()),
-        }
-    }
-}
-
 /// Passes each call of `AsyncRead` and `AsyncWrite` on to the variant's stream.
 macro_rules! delegate_io {
     ($type:ty, $($variant:ident),+) => {

@@ -6,6 +6,7 @@
 mod address;
 mod connection;
 mod io;
+mod opening;
 mod tls;
 
 use std::convert::Infallible;
@@ -23,10 +24,15 @@ pub use self::address::{Address, AddressError, Listener};
 pub use self::connection::{Limits, Protocol};
 use self::io::Plain;
 pub use self::tls::{ReloadingTls, TlsError, TlsSettings};
+use crate::clock::monotonic_now;
+use crate::log::Throttle;
 use crate::shutdown::Shutdown;
 
 /// Wait after a failed accept (out of file descriptors, say), so that the loop neither spins nor ends.
 const ACCEPT_ERROR_WAIT: Duration = Duration::from_millis(50);
+
+/// At most one line about failed accepts in this time.
+const ACCEPT_ERROR_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What a service's response bodies fail with.
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -38,6 +44,7 @@ pub struct Server {
     tls: Option<ReloadingTls>,
     protocol: Protocol,
     limits: Limits,
+    accept_errors: Throttle,
 }
 
 impl Server {
@@ -49,6 +56,7 @@ impl Server {
             tls: None,
             protocol,
             limits: Limits::default(),
+            accept_errors: Throttle::new(ACCEPT_ERROR_LOG_EVERY),
         }
     }
 
@@ -127,11 +135,15 @@ impl Server {
         loop {
             match self.listener.accept().await {
                 Ok(plain) => return (plain, slot),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_ERROR_WAIT).await;
-                }
+                Err(error) => self.log_accept_error(&error),
             }
+            tokio::time::sleep(ACCEPT_ERROR_WAIT).await;
+        }
+    }
+
+    fn log_accept_error(&self, error: &std::io::Error) {
+        if let Some(held_back) = self.accept_errors.admit(monotonic_now()) {
+            tracing::warn!(%error, held_back, "cannot accept a connection");
         }
     }
 }
