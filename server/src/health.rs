@@ -139,15 +139,14 @@ impl Health {
         })
     }
 
-    /// Waits until something that health depends on has changed. Cancel-safe.
-    async fn changed(&self, components: &mut watch::Receiver<Components>) {
-        if self.shutdown.is_begun() {
-            return std::future::pending().await;
-        }
+    /// Waits until something that health depends on has changed; `None` once the process closes. Cancel-safe.
+    async fn changed(&self, components: &mut watch::Receiver<Components>) -> Option<()> {
+        let is_begun = self.shutdown.is_begun();
         tokio::select! {
             // The sender lives in `self`, so this does not fail.
-            _changed = components.changed() => {}
-            () = self.shutdown.begun() => {}
+            _changed = components.changed() => Some(()),
+            () = self.shutdown.begun(), if !is_begun => Some(()),
+            () = self.shutdown.closing() => None,
         }
     }
 }
@@ -187,7 +186,8 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The next status that differs from the last.
+    /// The next status that differs from the last. Ends when the process closes, or every watching gateway would hold up
+    /// the drain to its deadline.
     async fn next(mut self) -> Option<(Result<HealthCheckResponse, Status>, Self)> {
         loop {
             let status = self
@@ -197,7 +197,7 @@ impl Watcher {
             if self.last.replace(status) != Some(status) {
                 return Some((Ok(response(status)), self));
             }
-            self.health.changed(&mut self.components).await;
+            self.health.changed(&mut self.components).await?;
         }
     }
 }
@@ -280,5 +280,8 @@ mod tests {
             statuses.next().await.unwrap().unwrap().status(),
             ServingStatus::NotServing
         );
+        let (ended, last) = tokio::join!(shutdown.run(&[]), statuses.next());
+        ended.unwrap();
+        assert!(last.is_none(), "a watch does not hold up the drain");
     }
 }

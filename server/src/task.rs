@@ -17,6 +17,9 @@ const RESTART_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait before a panicked task starts again.
 const RESTART_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// What tasks that end at the drain deadline are granted to do so.
+const LATE: Duration = Duration::from_millis(500);
+
 /// The tasks of a process. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Tasks {
@@ -75,12 +78,13 @@ impl Tasks {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Waits until every task has ended, at most the drain time after closing. Returns the names of those left over.
+    /// Waits until every task has ended, at most the drain time after closing and [`LATE`]. Returns the names of those
+    /// left over.
     pub async fn finished(&self) -> Vec<&'static str> {
         self.tracker.close();
         let deadline = async {
             self.shutdown.closing().await;
-            tokio::time::sleep(self.shutdown.drain()).await;
+            tokio::time::sleep(self.shutdown.drain().saturating_add(LATE)).await;
         };
         tokio::select! {
             () = self.tracker.wait() => Vec::new(),
