@@ -5,7 +5,7 @@
 //! ..data/basic.yaml`. Nothing here looks into a file.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub const FILES_MAX: usize = 10_000;
 /// Bytes of one file.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of all files of one root.
+pub const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Directories inside each other.
 pub const DEPTH_MAX: usize = 32;
 
@@ -89,11 +91,15 @@ pub fn read(root: &Path, selection: Selection) -> Result<Vec<SourceFile>, Source
         found.push(root.to_owned());
     }
     let mut files = Vec::with_capacity(found.len());
+    let mut total: usize = 0;
     for path in found {
-        if let Some(bytes) = read_file(&path)? {
-            let name = name_of(&path, root);
-            files.push(SourceFile { name, path, bytes });
+        let Some(bytes) = read_file(&path)? else { continue };
+        total = total.saturating_add(bytes.len());
+        if total > TOTAL_BYTES_MAX {
+            return Err(too_much(root, format!("{} MiB in all", TOTAL_BYTES_MAX / 1024 / 1024)));
         }
+        let name = name_of(&path, root);
+        files.push(SourceFile { name, path, bytes });
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(files)
@@ -116,7 +122,8 @@ fn walk(directory: &Path, selection: Selection, depth: usize, found: &mut Vec<Pa
         let kind = entry.file_type().map_err(|source| io_error(&path, source))?;
         if kind.is_dir() {
             walk(&path, selection, depth, found)?;
-        } else if selection.extensions.include(&path) && !(kind.is_symlink() && path.is_dir()) {
+        } else if selection.extensions.include(&path) && (kind.is_file() || path.is_file()) {
+            // Neither directories behind links nor pipes and devices: reading those may never end.
             found.push(path);
         }
         if found.len() > FILES_MAX {
@@ -135,19 +142,21 @@ impl Extensions {
 }
 
 fn read_file(path: &Path) -> Result<Option<Arc<[u8]>>, SourceError> {
-    let size = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error(path, error)),
-    };
-    if size > FILE_BYTES_MAX {
-        return Err(too_much(path, format!("{} MiB", FILE_BYTES_MAX / 1024 / 1024)));
-    }
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes.into())),
+    match read_bounded(path) {
+        Ok(bytes) if u64::try_from(bytes.len()).is_ok_and(|len| len <= FILE_BYTES_MAX) => Ok(Some(bytes.into())),
+        Ok(_) => Err(too_much(path, format!("{} MiB", FILE_BYTES_MAX / 1024 / 1024))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(path, error)),
     }
+}
+
+/// At most one byte more than a file may hold, whatever its metadata say and however fast it grows.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(FILE_BYTES_MAX.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn name_of(path: &Path, root: &Path) -> String {
@@ -230,6 +239,26 @@ mod tests {
         assert_eq!(names(root.path(), DOCUMENTS), Vec::<String>::new());
         let missing = read(&root.path().join("absent"), DOCUMENTS).unwrap_err();
         assert!(missing.to_string().contains("absent"), "{missing}");
+    }
+
+    #[test]
+    fn neither_pipes_nor_devices_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&root.path().join("pipe.yaml"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        symlink("/dev/zero", root.path().join("zero.yaml")).unwrap();
+        fs::write(root.path().join("a.yaml"), "x").unwrap();
+        assert_eq!(names(root.path(), DOCUMENTS), ["a.yaml"]);
+    }
+
+    #[test]
+    fn a_file_beyond_its_bound_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let file = fs::File::create(root.path().join("a.yaml")).unwrap();
+        file.set_len(FILE_BYTES_MAX).unwrap();
+        assert_eq!(names(root.path(), DOCUMENTS), ["a.yaml"]);
+        file.set_len(FILE_BYTES_MAX + 1).unwrap();
+        let error = read(root.path(), DOCUMENTS).unwrap_err();
+        assert!(matches!(error, SourceError::TooMuch { .. }), "{error}");
     }
 
     #[test]

@@ -42,7 +42,9 @@ struct Mark {
     path: PathBuf,
     inode: u64,
     len: u64,
-    changed_nanos: (i64, i64),
+    /// Seconds and nanoseconds of the last change of content or metadata: unlike the modification time it cannot be
+    /// carried over from another file, and it tells that a permission was granted.
+    changed: (i64, i64),
 }
 
 impl Watch {
@@ -120,7 +122,7 @@ impl Watch {
             return;
         }
         let parent = self.root.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
+        let parent = parent.unwrap_or_else(|| Path::new("."));
         for (path, mode) in [
             (parent, RecursiveMode::NonRecursive),
             (&self.root, RecursiveMode::Recursive),
@@ -160,7 +162,7 @@ fn collect(path: &Path, depth: usize, marks: &mut Vec<Mark>) {
         path: path.to_owned(),
         inode: metadata.ino(),
         len: metadata.len(),
-        changed_nanos: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
     });
     let is_linked = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let is_root = depth == DEPTH_MAX.saturating_sub(1);
