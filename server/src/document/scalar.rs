@@ -11,7 +11,9 @@ pub(super) fn resolve(text: &str) -> Value {
         return value;
     }
     match text.bytes().next() {
-        Some(b'.') => go_float(text).map_or_else(|| Value::String(text.to_owned()), Value::Float),
+        Some(b'.') if underscores_separate_digits(text) => {
+            go_float(&text.replace('_', "")).map_or_else(|| Value::String(text.to_owned()), Value::Float)
+        }
         Some(b'+' | b'-' | b'0'..=b'9') => number(text).unwrap_or_else(|| Value::String(text.to_owned())),
         _ => Value::String(text.to_owned()),
     }
@@ -90,6 +92,19 @@ fn is_float(text: &str) -> bool {
     mantissa_fits && exponent.is_none_or(digits)
 }
 
+/// What Go asks of a number that begins with a point; yaml.v2 takes underscores out of all others first.
+fn underscores_separate_digits(text: &str) -> bool {
+    let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
+    let mut pieces = text.split('_').map(str::as_bytes).peekable();
+    while let Some(piece) = pieces.next() {
+        let Some(next) = pieces.peek() else { return true };
+        if !is_digit(piece.last().copied()) || !is_digit(next.first().copied()) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Go refuses a decimal number beyond f64 where Rust answers infinity.
 fn go_float(text: &str) -> Option<f64> {
     is_float(text)
@@ -153,6 +168,7 @@ mod tests {
             ("1e3", 1e3),
             ("-1E-3", -1e-3),
             ("1_0.5", 10.5),
+            (".1_5", 0.15),
             // Eight and nine are not octal digits: a float, as in Go.
             ("09", 9.0),
             ("18446744073709551616", 18_446_744_073_709_551_616.0),
@@ -185,6 +201,8 @@ mod tests {
             "+",
             "_1",
             "._5",
+            ".5_",
+            ".1__5",
             "1e400",
             "infinity",
             "nan",
