@@ -334,13 +334,42 @@ mod tests {
         assert_eq!(decoded.newer, ["res"]);
     }
 
+    /// A resource with every field in it.
+    fn rich() -> Any {
+        let nested = RateLimitDescriptor {
+            descriptors: vec![descriptor()],
+            metadata: Some(Struct {
+                fields: [("n".to_owned(), ProtoValue::default())].into(),
+            }),
+            ..descriptor()
+        };
+        packed(&config(nested))
+    }
+
+    #[track_caller]
+    fn survives(value: Vec<u8>) {
+        let resource = Any {
+            type_url: TYPE_URL.to_owned(),
+            value,
+        };
+        if let Ok(decoded) = decode(&[resource]) {
+            let _built = RuleSet::build(&decoded.files, BuildOptions::default());
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(value in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let resource = Any { type_url: TYPE_URL.to_owned(), value };
-            if let Ok(decoded) = decode(&[resource]) {
-                let _built = RuleSet::build(&decoded.files, BuildOptions::default());
-            }
+            survives(value);
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(place in any::<proptest::sample::Index>(), byte in any::<u8>(), end in any::<proptest::sample::Index>()) {
+            let mut value = rich().value;
+            let place = place.index(value.len());
+            value[place] = byte;
+            value.truncate(end.index(value.len() + 1));
+            survives(value);
         }
     }
 }

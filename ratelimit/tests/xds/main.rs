@@ -452,3 +452,28 @@ async fn paths_without_limits_and_opaque_names_arrive_as_they_are() {
     let key = format!("default/gateway-1/http.{route}_{route}.rule-0-match--1_rule-0-match--1");
     check_pushes(vec![(resources, vec![plain(&key, "MINUTE", 0)])]).await;
 }
+
+/// A peer that vanished sends nothing, and pings are punished: TCP has to ask. `/proc/net/tcp` shows timer 2 for it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn tcp_asks_whether_a_silent_server_is_still_there() {
+    let control_plane = ControlPlane::start();
+    let mut follower = Follower::of(&control_plane, &[]);
+    control_plane.push("1", good(3));
+    assert_eq!(follower.outcome().await, Ok(good_lines(3)));
+    let server = format!("0100007F:{:04X}", control_plane.address.port());
+    let is_asking = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().any(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            columns.get(2) == Some(&&*server) && columns.get(5).is_some_and(|timer| timer.starts_with("02:"))
+        })
+    };
+    // Another timer runs while something of ours is not acknowledged by the peer's kernel yet.
+    soon(async {
+        while !is_asking() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
