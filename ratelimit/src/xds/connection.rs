@@ -98,9 +98,9 @@ impl Connector {
         let mut looks = Looks::default();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            // What cannot be used is said when a connection is made of it.
-            let now = load(Arc::clone(&self.settings)).await.ok();
-            if looks.is_settled(now.map(|(_endpoint, material)| material), self.used.as_ref()) {
+            let now = look(Arc::clone(&self.settings)).await.ok();
+            // What is new may be half of a rotation. If it cannot be used, that is said when a connection needs it.
+            if looks.is_settled(now, self.used.as_ref()) && load(Arc::clone(&self.settings)).await.is_ok() {
                 return;
             }
         }
@@ -114,7 +114,7 @@ struct Looks {
 }
 
 impl Looks {
-    /// Whether `now` can be used, is not what is used, and was there at the last look already.
+    /// Whether `now` is not what is used, and was there at the last look already.
     fn is_settled(&mut self, now: Option<Material>, used: Option<&Material>) -> bool {
         let is_settled = now.is_some() && now.as_ref() != used && now == self.last;
         self.last = now;
@@ -137,6 +137,12 @@ impl fmt::Debug for Material {
 }
 
 /// Reads the files off the runtime's workers.
+async fn look(settings: Arc<Settings>) -> Result<Material, ConnectError> {
+    let looking = tokio::task::spawn_blocking(move || read(&settings));
+    looking.await.unwrap_or(Err(ConnectError::Interrupted))
+}
+
+/// Reads the files and makes sure that they can be used, off the runtime's workers.
 async fn load(settings: Arc<Settings>) -> Result<(Endpoint, Material), ConnectError> {
     let loading = tokio::task::spawn_blocking(move || {
         let material = read(&settings)?;

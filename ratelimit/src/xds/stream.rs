@@ -2,6 +2,7 @@
 //!
 //! Carries out what the subscription says; decides nothing about versions. Pauses between streams are the caller's.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +52,12 @@ impl fmt::Display for Ended {
         match self {
             Self::Unreachable(error) => error.fmt(f),
             Self::Closed => f.write_str("the server ended the stream"),
-            Self::Failed(status) => f.write_str(&chain(status)),
+            Self::Failed(status) => {
+                write!(f, "{:?}: {}", status.code(), status.message())?;
+                status
+                    .source()
+                    .map_or(Ok(()), |source| write!(f, ": {}", chain(source)))
+            }
             Self::Unread => write!(f, "the server read nothing for {} s", SEND_DEADLINE.as_secs()),
             Self::Renewed => f.write_str("certificates changed, connecting anew to the configuration server"),
         }
