@@ -1,12 +1,13 @@
 //! `ratelimit check PATH`: whether limit files would be loaded, and everything that speaks against it.
 //!
-//! The same reading as at start and at reload, without a server. The caller reads the files and prints the [`Report`];
-//! it exits with 1 when there is a problem, and 0 otherwise: notices are for people and fail nothing.
+//! The same reading as at start and at reload, without a server. The caller prints the [`Report`] and exits with 1 when
+//! there is a problem, and 0 otherwise: notices are for people and fail nothing.
 
 use std::fmt;
 
 use ratelimit_core::BuildOptions;
 use server::Problems;
+use server::source::SourceFile;
 
 use crate::rules_file::{self, Text};
 
@@ -30,6 +31,18 @@ pub struct Counts {
     pub domains: usize,
     /// Descriptors with a limit.
     pub rules: usize,
+}
+
+/// Checks files that were read from disk, in the order read. Problems name them by their path, so that an editor finds
+/// the place; the service names them by their runtime key.
+#[must_use]
+pub fn check_files(files: &[SourceFile], options: BuildOptions) -> Report {
+    let names: Vec<_> = files.iter().map(|file| file.path.display().to_string()).collect();
+    let texts = names.iter().zip(files).map(|(name, file)| Text {
+        name,
+        bytes: &file.bytes,
+    });
+    check(texts, options)
 }
 
 /// Checks files under the options they would be loaded with.
