@@ -78,7 +78,7 @@ impl Tasks {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Waits until every task has ended, at most the drain time after closing and [`LATE`]. Returns the names of those
+    /// Waits until every task has ended, at most half a second beyond the drain deadline. Returns the names of those
     /// left over.
     pub async fn finished(&self) -> Vec<&'static str> {
         self.tracker.close();
