@@ -1,6 +1,6 @@
 //! When statistics are said: counters and gauges at each flush, timers as they come.
 //!
-//! [`Feed`] is what every pushing sink runs on; where the samples go is the [`Outlet`]'s business.
+//! A feed is what every pushing sink runs on; where the samples go is the outlet's business.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -25,7 +25,7 @@ pub struct Settings {
     /// Push statistics to a DogStatsD agent, as datagrams
     #[arg(long, env = "USE_DOG_STATSD", value_parser = parse_bool, action = Set, num_args = 0..=1, default_missing_value = "true")]
     pub use_dog_statsd: Option<bool>,
-    /// Names X of rewritings for DogStatsD: DOG_STATSD_MOGRIFIER_<X>_PATTERN, _NAME and _TAGS
+    /// Names X of rewritings for DogStatsD: `DOG_STATSD_MOGRIFIER_<X>_PATTERN`, _NAME and _TAGS
     #[arg(long, env = "USE_DOG_STATSD_MOGRIFIERS", default_value = "")]
     pub use_dog_statsd_mogrifiers: Names,
     /// Keep no statistics at all

@@ -254,6 +254,22 @@ mod tests {
         );
     }
 
+    /// T2, as far as recording goes; numbers are those of our conformance list.
+    #[test]
+    fn t2_times_of_concurrent_calls_are_all_counted() {
+        let families = scraped("--use-prometheus");
+        let timer = Recorder::Scraped(families.clone()).timer("ratelimit_server.TestMethod.response_time");
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..50).for_each(|_| timer.record(Duration::from_millis(100))));
+            }
+        });
+        let shown = families.gather();
+        let histogram = shown.first().unwrap().get_metric().first().unwrap().get_histogram();
+        assert_eq!(histogram.get_sample_count(), 100);
+        assert!((histogram.get_sample_sum() - 10.0).abs() < 1e-6);
+    }
+
     #[tokio::test]
     async fn times_go_to_whatever_is_open() {
         for flags in [&[][..], &["--disable-stats"], &["--use-prometheus=false"]] {

@@ -1,6 +1,6 @@
 //! The sink that pushes lines to a statsd server or a `DogStatsD` agent, over TCP or UDP.
 //!
-//! Two halves in one task: one turns samples into lines in a [`Queue`], the other sends them and connects again when it
+//! Two halves in one task: one turns samples into lines in a bounded queue, the other sends them and connects again when it
 //! must. A server that is away costs memory up to the queue's bound and one warning a minute; lines that found no room
 //! are dropped and counted, and the counts are statistics themselves. Nothing of it can hold up a request.
 
