@@ -1,7 +1,7 @@
 //! One accept loop for everything that listens: gRPC and HTTP, over TCP or a Unix socket, plain or TLS.
 //!
-//! [`address`] says where, [`tls`] with what certificate, [`connection`] how one connection lives and ends. This file
-//! accepts, bounds the number of connections and drains. It knows nothing of what is served.
+//! `address` says where, `tls` with what certificate, `connection` (after `opening`) how one connection lives and ends.
+//! This file accepts, bounds the number of connections and drains. It knows nothing of what is served.
 
 mod address;
 mod connection;
