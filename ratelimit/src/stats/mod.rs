@@ -15,7 +15,6 @@ pub mod tags;
 pub mod names;
 
 pub mod choice;
-pub mod settings;
 pub mod sink;
 
 pub mod bounded;

@@ -2,45 +2,61 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use server::problem::Problems;
 use server::source::{DotFiles, Extensions, Selection, SourceError};
 
-use super::Protocol;
-use super::choice::{SinkChoice, TooManySinks, choose};
-use super::dogstatsd::{MogrifierError, Mogrifiers};
 use super::families::{Families, Observer};
 use super::flush::{Pace, TimerSender, Times};
 use super::log::LogSink;
 use super::mapper::{Mapping, ResponseTime};
 use super::sample::Source;
-use super::settings::Settings;
-use super::statsd::{Format, StatsdSink, Target};
+use super::statsd::{StatsdSink, Target};
+use super::tags::Tags;
 
-/// Why statistics cannot be kept as asked. Operator: correct the settings or the file.
+/// What the environment asks for.
+#[derive(Clone, Debug)]
+pub struct SinkSettings {
+    /// Where statistics go.
+    pub way: Way,
+    /// Tags of every statistic.
+    pub tags: Tags,
+    /// Between flushes of counters and gauges, where they are pushed.
+    pub flush_interval: Duration,
+}
+
+/// Where statistics go.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Nowhere.
+    Disabled,
+    /// To the log.
+    Log,
+    /// To whoever scrapes.
+    Scraped {
+        /// Path of a mapping file; empty for the built-in rules.
+        mapping_file: String,
+        /// Unit of response times under the built-in rules.
+        response_time: ResponseTime,
+    },
+    /// To a statsd server or `DogStatsD` agent.
+    Pushed(Target),
+}
+
+/// Why statistics cannot be kept as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// More than one sink is asked for.
-    #[error(transparent)]
-    TooManySinks(#[from] TooManySinks),
-    /// Mogrifiers that do not hold.
-    #[error("{}", lines(.0))]
-    Mogrifiers(Vec<MogrifierError>),
-    /// A mapping file that cannot be read.
+    /// A mapping file that cannot be read. The operator has to act.
     #[error("PROMETHEUS_MAPPER_YAML: {0}")]
     MappingSource(#[from] SourceError),
-    /// A mapping file that is wrong or asks for what is not supported.
+    /// A mapping file that is wrong or asks for what is not supported. The operator has to act.
     #[error("{0}")]
     Mapping(#[from] Problems),
     /// A defect of ours.
     #[error("internal: {0}")]
     Internal(#[from] prometheus::Error),
-}
-
-fn lines(errors: &[MogrifierError]) -> String {
-    let shown: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    shown.join("\n")
 }
 
 /// Where statistics are recorded.
@@ -73,62 +89,42 @@ enum TimerOf {
     Pushed(TimerSender),
 }
 
-/// Opens the sink that the settings choose; `source` is what it says, `variable` reads `DOG_STATSD_MOGRIFIER_*`.
-/// Reads a file: not for a runtime worker.
+/// Opens the sink that the settings name, for what `source` says. Reads a file: not for a runtime worker.
 ///
 /// # Errors
-/// More than one sink, mogrifiers that do not hold, a mapping file that cannot be read or used. One that is not there
-/// is none: gateways name a file that they may not have mounted.
-pub fn open(
-    settings: &Settings,
-    source: &Source,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<(Recorder, Option<Pusher>), OpenError> {
-    let tags = settings.extra_tags.0.clone();
-    let pace = Pace::with_flush(settings.stats_flush_interval);
-    let pushed = |format, protocol| {
-        let target = Target {
-            address: settings.statsd_address(),
-            protocol,
-            format,
-        };
-        let (sink, times) = StatsdSink::new(target, source.clone(), tags.clone(), pace);
-        (Recorder::Pushed(times), Some(Pusher::Statsd(sink)))
-    };
-    Ok(match choose(settings.asked())? {
-        SinkChoice::Disabled => (Recorder::Disabled, None),
-        SinkChoice::Statsd => pushed(Format::Statsd, settings.statsd_protocol.unwrap_or(Protocol::Tcp)),
-        SinkChoice::DogStatsd => {
-            let names = &settings.use_dog_statsd_mogrifiers.0;
-            let mogrifiers = Mogrifiers::read(names, variable).map_err(OpenError::Mogrifiers)?;
-            pushed(Format::DogStatsd(mogrifiers), Protocol::Udp)
-        }
-        SinkChoice::Log => {
-            let (sink, times) = LogSink::new(source.clone(), tags, pace);
+/// A mapping file that cannot be read or used. One that is not there is none: gateways name a file that they may not
+/// have mounted.
+pub fn open(settings: &SinkSettings, source: &Source) -> Result<(Recorder, Option<Pusher>), OpenError> {
+    let source = source.clone();
+    let tags = settings.tags.clone();
+    let pace = Pace::with_flush(settings.flush_interval);
+    Ok(match &settings.way {
+        Way::Disabled => (Recorder::Disabled, None),
+        Way::Log => {
+            let (sink, times) = LogSink::new(source, tags, pace);
             (Recorder::Pushed(times), Some(Pusher::Log(sink)))
         }
-        SinkChoice::Prometheus => {
-            let families = Families::new(mapping(settings)?, tags, source.clone())?;
-            (Recorder::Scraped(families), None)
+        Way::Pushed(target) => {
+            let (sink, times) = StatsdSink::new(target.clone(), source, tags, pace);
+            (Recorder::Pushed(times), Some(Pusher::Statsd(sink)))
+        }
+        Way::Scraped {
+            mapping_file,
+            response_time,
+        } => {
+            let mapping = match read_mapping(mapping_file)? {
+                Some(text) => Mapping::read(mapping_file, &text)?,
+                None => Mapping::builtin(*response_time)?,
+            };
+            (Recorder::Scraped(Families::new(mapping, tags, source)?), None)
         }
     })
 }
 
-fn mapping(settings: &Settings) -> Result<Mapping, OpenError> {
-    let response_time = if settings.prometheus_response_time_as_milliseconds {
-        ResponseTime::Milliseconds
-    } else {
-        ResponseTime::Seconds
-    };
-    let path = settings.prometheus_mapper_yaml.as_str();
-    let file = if path.is_empty() { None } else { mapping_file(path)? };
-    match file {
-        Some(text) => Ok(Mapping::read(path, &text)?),
-        None => Ok(Mapping::builtin(response_time)?),
+fn read_mapping(path: &str) -> Result<Option<Arc<[u8]>>, SourceError> {
+    if path.is_empty() {
+        return Ok(None);
     }
-}
-
-fn mapping_file(path: &str) -> Result<Option<std::sync::Arc<[u8]>>, OpenError> {
     let selection = Selection {
         dot_files: DotFiles::Ignore,
         extensions: Extensions::All,
@@ -139,7 +135,7 @@ fn mapping_file(path: &str) -> Result<Option<std::sync::Arc<[u8]>>, OpenError> {
             tracing::warn!(path, "PROMETHEUS_MAPPER_YAML is not there; the built-in rules hold");
             Ok(None)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -178,86 +174,90 @@ impl Pusher {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
+    use crate::stats::Protocol;
+    use crate::stats::statsd::Format;
 
-    #[derive(Debug, Parser)]
-    struct Program {
-        #[command(flatten)]
-        stats: Settings,
+    fn opened(way: Way) -> Result<(Recorder, Option<Pusher>), OpenError> {
+        let settings = SinkSettings {
+            way,
+            tags: Tags::default(),
+            flush_interval: Duration::from_secs(10),
+        };
+        open(&settings, &Source::new(|_visit| {}))
     }
 
-    fn settings(flags: &[&str]) -> Settings {
-        Program::try_parse_from([&["ratelimit"], flags].concat()).unwrap().stats
+    fn by_file(mapping_file: &str) -> Way {
+        Way::Scraped {
+            mapping_file: mapping_file.to_owned(),
+            response_time: ResponseTime::Seconds,
+        }
     }
 
-    fn opened(flags: &[&str]) -> Result<(Recorder, Option<Pusher>), OpenError> {
-        open(&settings(flags), &Source::new(|_visit| {}), |_variable| None)
+    fn pushed() -> Way {
+        let address = "127.0.0.1:8125".to_owned();
+        Way::Pushed(Target {
+            address,
+            protocol: Protocol::Tcp,
+            format: Format::Statsd,
+        })
     }
 
-    fn scraped(flag: &str) -> Families {
-        match opened(&[flag]).unwrap() {
+    fn scraped(mapping_file: &str) -> Families {
+        match opened(by_file(mapping_file)).unwrap() {
             (Recorder::Scraped(families), None) => families,
             other => panic!("{other:?} is not for scrapes"),
         }
     }
 
-    #[tokio::test]
-    async fn each_choice_opens_its_sink() {
-        assert!(matches!(opened(&[]), Ok((Recorder::Scraped(_), None))));
-        assert!(matches!(opened(&["--disable-stats"]), Ok((Recorder::Disabled, None))));
+    #[test]
+    fn each_way_opens_its_sink() {
+        assert!(matches!(opened(by_file("")), Ok((Recorder::Scraped(_), None))));
+        assert!(matches!(opened(Way::Disabled), Ok((Recorder::Disabled, None))));
         assert!(matches!(
-            opened(&["--use-statsd"]),
-            Ok((Recorder::Pushed(_), Some(Pusher::Statsd(_))))
-        ));
-        assert!(matches!(
-            opened(&["--use-dog-statsd"]),
-            Ok((Recorder::Pushed(_), Some(Pusher::Statsd(_))))
-        ));
-        assert!(matches!(
-            opened(&["--use-prometheus=false"]),
+            opened(Way::Log),
             Ok((Recorder::Pushed(_), Some(Pusher::Log(_))))
         ));
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_opened_is_an_error() {
         assert!(matches!(
-            opened(&["--use-statsd", "--use-prometheus"]),
-            Err(OpenError::TooManySinks(_))
+            opened(pushed()),
+            Ok((Recorder::Pushed(_), Some(Pusher::Statsd(_))))
         ));
-        let error = opened(&["--use-dog-statsd", "--use-dog-statsd-mogrifiers=A"]).unwrap_err();
-        assert_eq!(error.to_string().lines().count(), 2, "{error}");
     }
 
-    #[tokio::test]
-    async fn a_mapping_file_replaces_the_rules_and_one_that_is_not_there_does_not() {
+    #[test]
+    fn a_mapping_file_replaces_the_rules_and_one_that_is_not_there_does_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("conf.yaml");
-        let flag = format!("--prometheus-mapper-yaml={}", path.display());
-        let shown = |flag: &str| {
-            let families = scraped(flag);
+        let name = path.display().to_string();
+        let shown = || {
+            let families = scraped(&name);
             drop(families.timer("ratelimit_server.A.response_time"));
             families.gather().first().unwrap().name().to_owned()
         };
-        assert_eq!(shown(&flag), "ratelimit_service_response_time_seconds");
+        assert_eq!(shown(), "ratelimit_service_response_time_seconds");
         std::fs::write(&path, "mappings: [{match: '*.*.response_time', name: own}]").unwrap();
-        assert_eq!(shown(&flag), "own");
+        assert_eq!(shown(), "own");
         std::fs::write(&path, "mappings: [{match: a, name: a, ttl: 1m}]").unwrap();
-        let error = opened(&[&flag]).unwrap_err();
+        let error = opened(by_file(&name)).unwrap_err().to_string();
         assert!(
-            error
-                .to_string()
-                .ends_with("ttl: series are bounded and do not expire, found '1m' (allowed: 0)"),
+            error.ends_with("ttl: series are bounded and do not expire, found '1m' (allowed: 0)"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_mapping_file_that_cannot_be_read_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let below_a_file = directory.path().join("file");
+        std::fs::write(&below_a_file, "").unwrap();
+        let path = below_a_file.join("conf.yaml").display().to_string();
+        assert!(matches!(opened(by_file(&path)), Err(OpenError::MappingSource(_))));
     }
 
     /// T2, as far as recording goes; numbers are those of our conformance list.
     #[test]
     fn t2_times_of_concurrent_calls_are_all_counted() {
-        let families = scraped("--use-prometheus");
+        let families = scraped("");
         let timer = Recorder::Scraped(families.clone()).timer("ratelimit_server.TestMethod.response_time");
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -270,10 +270,10 @@ mod tests {
         assert!((histogram.get_sample_sum() - 10.0).abs() < 1e-6);
     }
 
-    #[tokio::test]
-    async fn times_go_to_whatever_is_open() {
-        for flags in [&[][..], &["--disable-stats"], &["--use-prometheus=false"]] {
-            let (recorder, _pusher) = opened(flags).unwrap();
+    #[test]
+    fn times_go_to_whatever_is_open() {
+        for way in [by_file(""), Way::Disabled, Way::Log, pushed()] {
+            let (recorder, _pusher) = opened(way).unwrap();
             recorder.timer("t").record(Duration::from_millis(1));
         }
     }
