@@ -8,19 +8,22 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use super::settings::PauseSettings;
+
 /// The shortest pause whatever the settings say: a zero would be a hot loop against a server in trouble.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// The share of a pause that jitter may take away, from 0 (none) to 1 (all).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Jitter(f64);
+pub struct Jitter(f64);
 
 impl Jitter {
     /// None: every pause is exact.
-    pub(super) const NONE: Self = Self(0.0);
+    pub const NONE: Self = Self(0.0);
 
     /// The nearest share there is; not a number is none. The other server takes any factor, so none is refused here.
-    pub(super) fn new(share: f64) -> Self {
+    #[must_use]
+    pub fn new(share: f64) -> Self {
         if share.is_nan() {
             Self::NONE
         } else {
@@ -45,8 +48,18 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
+    /// After streams that ended.
+    pub(super) fn of_streams(settings: &PauseSettings) -> Self {
+        Self::new(settings.initial, settings.max, settings.jitter)
+    }
+
+    /// After connections that could not be made: always the same but for jitter.
+    pub(super) fn of_connections(settings: &PauseSettings) -> Self {
+        Self::new(settings.connect, settings.connect, settings.jitter)
+    }
+
     /// Pauses from `initial` to `max`. A maximum below the initial one wins.
-    pub(super) fn new(initial: Duration, max: Duration, jitter: Jitter) -> Self {
+    fn new(initial: Duration, max: Duration, jitter: Jitter) -> Self {
         let max = max.max(SHORTEST);
         let initial = initial.clamp(SHORTEST, max);
         Self {
@@ -55,11 +68,6 @@ impl Backoff {
             jitter,
             next: initial,
         }
-    }
-
-    /// The same pause every time, but for jitter.
-    pub(super) fn constant(pause: Duration, jitter: Jitter) -> Self {
-        Self::new(pause, pause, jitter)
     }
 
     /// The pause to make now; `draw` is in 0..1, as [`draw`] makes them.
@@ -131,9 +139,9 @@ mod tests {
             0.0,
             &[100, 100],
         );
-        check(Backoff::constant(SECOND, Jitter::new(7.0)), 1.0, &[100, 100]);
-        check(Backoff::constant(SECOND, Jitter::new(-1.0)), 1.0, &[1_000]);
-        check(Backoff::constant(SECOND, Jitter::new(f64::NAN)), 1.0, &[1_000]);
+        check(Backoff::new(SECOND, SECOND, Jitter::new(7.0)), 1.0, &[100, 100]);
+        check(Backoff::new(SECOND, SECOND, Jitter::new(-1.0)), 1.0, &[1_000]);
+        check(Backoff::new(SECOND, SECOND, Jitter::new(f64::NAN)), 1.0, &[1_000]);
         check(
             Backoff::new(Duration::MAX, Duration::MAX, Jitter::NONE),
             0.0,

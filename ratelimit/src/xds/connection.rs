@@ -92,7 +92,7 @@ impl Connector {
 
     /// Waits until the files hold something else that can be used; for ever without TLS. Cancel-safe.
     pub(super) async fn renewed(&self) {
-        if !self.settings.server_tls {
+        if self.settings.tls.is_none() {
             return std::future::pending().await;
         }
         let mut looks = Looks::default();
@@ -153,24 +153,17 @@ async fn load(settings: Arc<Settings>) -> Result<(Endpoint, Material), ConnectEr
 
 fn read(settings: &Settings) -> Result<Material, ConnectError> {
     let mut material = Material::default();
-    if !settings.server_tls {
+    let Some(tls) = &settings.tls else {
         return Ok(material);
-    }
-    let Settings {
-        server_ca,
-        client_certificate,
-        client_key,
-        ..
-    } = settings;
-    if let Some(path) = server_ca.path() {
+    };
+    if let Some(path) = &tls.authorities {
         let authorities = read_file(path)?;
         if !CertificateDer::pem_slice_iter(&authorities).any(|certificate| certificate.is_ok()) {
-            let path = path.to_owned();
-            return Err(ConnectError::NoAuthority { path });
+            return Err(ConnectError::NoAuthority { path: path.clone() });
         }
         material.authorities = Some(authorities);
     }
-    if let (Some(certificate), Some(key)) = (client_certificate.path(), client_key.path()) {
+    if let Some((certificate, key)) = &tls.pair {
         material.pair = Some((read_file(certificate)?, read_file(key)?));
     }
     Ok(material)
@@ -188,7 +181,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ConnectError> {
 }
 
 fn endpoint(settings: &Settings, material: &Material) -> Result<Endpoint, ConnectError> {
-    let scheme = if settings.server_tls { "https" } else { "http" };
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{}", settings.server))
         .map_err(ConnectError::Unusable)?
         .tcp_keepalive(Some(TCP_PROBE_AFTER))
@@ -196,25 +189,16 @@ fn endpoint(settings: &Settings, material: &Material) -> Result<Endpoint, Connec
         .tcp_keepalive_retries(Some(TCP_PROBES))
         .http2_keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PING_DEADLINE);
-    if settings.server_tls {
-        with_tls(&endpoint, settings, material).map_err(ConnectError::Unusable)
-    } else {
-        Ok(endpoint)
-    }
+    let Some(tls) = &settings.tls else {
+        return Ok(endpoint);
+    };
+    let name = tls.server_name.as_deref().unwrap_or_else(|| settings.server.host());
+    with_tls(&endpoint, name, material).map_err(ConnectError::Unusable)
 }
 
 /// The authorities of the system count beside the one that is set, as in envoyproxy/ratelimit. An image without any is
 /// fine if one is set.
-fn with_tls(
-    endpoint: &Endpoint,
-    settings: &Settings,
-    material: &Material,
-) -> Result<Endpoint, tonic::transport::Error> {
-    let name = if settings.server_name.is_empty() {
-        settings.server.host()
-    } else {
-        &settings.server_name
-    };
+fn with_tls(endpoint: &Endpoint, name: &str, material: &Material) -> Result<Endpoint, tonic::transport::Error> {
     let mut tls = ClientTlsConfig::new().domain_name(name);
     if let Some((certificate, key)) = &material.pair {
         tls = tls.identity(Identity::from_pem(certificate, key));
@@ -236,29 +220,33 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
     use rcgen::generate_simple_self_signed;
 
     use super::*;
-
-    #[derive(clap::Parser)]
-    struct Program {
-        #[command(flatten)]
-        xds: Settings,
-    }
+    use crate::xds::{Headers, Jitter, MessageLimit, NodeMetadata, PauseSettings, TlsFiles};
 
     /// The files of a pod, and settings that name them.
     fn files() -> (tempfile::TempDir, Settings) {
         let directory = tempfile::tempdir().unwrap();
-        let file = |flag: &str, name: &str| format!("--config-grpc-xds-{flag}={}/{name}", directory.path().display());
-        let arguments = [
-            "ratelimit".to_owned(),
-            "--config-grpc-xds-server-use-tls".to_owned(),
-            file("client-tls-cert", "tls.crt"),
-            file("client-tls-key", "tls.key"),
-            file("server-tls-cacert", "ca.crt"),
-        ];
-        let settings = Program::try_parse_from(arguments).unwrap().xds;
+        let file = |name| directory.path().join(name);
+        let settings = Settings {
+            server: "envoy-gateway:18001".parse().unwrap(),
+            node_id: "test-node".to_owned(),
+            node_metadata: NodeMetadata::default(),
+            headers: Headers::default(),
+            tls: Some(TlsFiles {
+                authorities: Some(file("ca.crt")),
+                pair: Some((file("tls.crt"), file("tls.key"))),
+                server_name: None,
+            }),
+            pauses: PauseSettings {
+                connect: Duration::ZERO,
+                initial: Duration::ZERO,
+                max: Duration::ZERO,
+                jitter: Jitter::NONE,
+            },
+            max_message: MessageLimit::new(0),
+        };
         write(&directory, ["ca.crt", "tls.crt", "tls.key"], &pair());
         (directory, settings)
     }
@@ -315,7 +303,7 @@ mod tests {
     fn nothing_is_read_without_tls() {
         let (directory, mut settings) = files();
         std::fs::remove_file(directory.path().join("tls.key")).unwrap();
-        settings.server_tls = false;
+        settings.tls = None;
         loaded(&settings).unwrap();
     }
 

@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use ratelimit_core::source::RuleFile;
 
-pub use settings::{Headers, HeadersError, MessageLimit, NodeMetadata, PemFile, Settings, Target, TargetError};
+pub use settings::{
+    Headers, HeadersError, Jitter, MessageLimit, NodeMetadata, PauseSettings, Settings, Target, TargetError, TlsFiles,
+};
 
 use backoff::{Backoff, draw};
 use connection::Connector;
@@ -63,12 +65,12 @@ impl Client {
     /// One stream after the other, for ever.
     async fn follow(self, apply: Arc<Apply>) {
         let settings = self.settings;
-        let mut pauses = Pauses::new(&settings);
+        let mut pauses = Pauses::new(&settings.pauses);
         let mut reports = Reports::new(&settings.server);
         let subscription = Subscription::new(&settings.node_id, settings.node_metadata.pairs());
         let mut session = Session {
             connector: Connector::new(Arc::clone(&settings)),
-            answers: Answers::new(subscription, settings.stream_pauses(), apply),
+            answers: Answers::new(subscription, Backoff::of_streams(&settings.pauses), apply),
             settings,
         };
         loop {
@@ -96,10 +98,10 @@ struct Pauses {
 }
 
 impl Pauses {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &PauseSettings) -> Self {
         Self {
-            streams: settings.stream_pauses(),
-            connections: settings.connect_pauses(),
+            streams: Backoff::of_streams(settings),
+            connections: Backoff::of_connections(settings),
         }
     }
 

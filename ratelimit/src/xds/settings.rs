@@ -1,158 +1,61 @@
-//! The settings of `CONFIG_TYPE=GRPC_XDS_SOTW`: the variables of envoyproxy/ratelimit, each also a flag, read once and
-//! typed. What they mean together is decided in the modules that use them.
+//! Where configuration is pushed from, and how to get there: typed, each value read from the text that the variables of
+//! envoyproxy/ratelimit hold. What they mean together is decided in the modules that use them.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ArgAction::Set;
-use server::settings::{parse_bool, parse_duration, parse_int};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 
-use super::backoff::{Backoff, Jitter};
+pub use super::backoff::Jitter;
 
 /// The port of a gRPC target that names none.
 const DEFAULT_PORT: u16 = 443;
-/// The longest message taken when the setting is absent or 0, as in gRPC libraries.
+/// The longest message taken when none is set, as in gRPC libraries.
 const DEFAULT_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Where configuration is pushed from, and how to get there.
-#[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "Configuration pushed by a control plane (CONFIG_TYPE=GRPC_XDS_SOTW)")]
+/// One configuration server.
+#[derive(Clone, Debug)]
 pub struct Settings {
-    /// The server, as host:port
-    #[arg(
-        long = "config-grpc-xds-server-url",
-        env = "CONFIG_GRPC_XDS_SERVER_URL",
-        default_value = "localhost:18000"
-    )]
+    /// Its address.
     pub server: Target,
-    /// The node id: servers choose by it what to push
-    #[arg(
-        long = "config-grpc-xds-node-id",
-        env = "CONFIG_GRPC_XDS_NODE_ID",
-        default_value = "default"
-    )]
+    /// The node that we are: servers choose by it what to push.
     pub node_id: String,
-    /// What else to say about the node, as k=v,k2=v2; items without = are passed over
-    #[arg(
-        long = "config-grpc-xds-node-metadata",
-        env = "CONFIG_GRPC_XDS_NODE_METADATA",
-        default_value = ""
-    )]
+    /// What else to say about the node.
     pub node_metadata: NodeMetadata,
-    /// Headers of the stream, as k:v,k2:v2
-    #[arg(
-        long = "config-grpc-xds-client-additional-headers",
-        env = "CONFIG_GRPC_XDS_CLIENT_ADDITIONAL_HEADERS",
-        default_value = "",
-        hide_env_values = true
-    )]
+    /// Headers of the stream.
     pub headers: Headers,
-    /// Pause between attempts to reach a server that cannot be reached
-    #[arg(
-        long = "config-grpc-xds-server-connect-retry-interval",
-        env = "CONFIG_GRPC_XDS_SERVER_CONNECT_RETRY_INTERVAL",
-        default_value = "3s",
-        value_parser = parse_duration
-    )]
-    pub connect_retry: Duration,
-    /// Use TLS
-    #[arg(
-        long = "config-grpc-xds-server-use-tls",
-        env = "CONFIG_GRPC_XDS_SERVER_USE_TLS",
-        default_value = "false", default_missing_value = "true", num_args = 0..=1, action = Set,
-        value_parser = parse_bool
-    )]
-    pub server_tls: bool,
-    /// Client certificate, PEM; used if the key is given too
-    #[arg(
-        long = "config-grpc-xds-client-tls-cert",
-        env = "CONFIG_GRPC_XDS_CLIENT_TLS_CERT",
-        default_value = ""
-    )]
-    pub client_certificate: PemFile,
-    /// Key of the client certificate, PEM
-    #[arg(
-        long = "config-grpc-xds-client-tls-key",
-        env = "CONFIG_GRPC_XDS_CLIENT_TLS_KEY",
-        default_value = ""
-    )]
-    pub client_key: PemFile,
-    /// Authorities the server's certificate may come from besides those of the system, PEM
-    #[arg(
-        long = "config-grpc-xds-server-tls-cacert",
-        env = "CONFIG_GRPC_XDS_SERVER_TLS_CACERT",
-        default_value = ""
-    )]
-    pub server_ca: PemFile,
-    /// The name the server's certificate must be for, instead of the host's
-    #[arg(
-        long = "config-grpc-xds-server-tls-san",
-        env = "CONFIG_GRPC_XDS_SERVER_TLS_SAN",
-        default_value = ""
-    )]
-    pub server_name: String,
-    /// First pause after a stream ended, and before a refused push is refused again
-    #[arg(
-        long = "xds-client-backoff-initial-interval",
-        env = "XDS_CLIENT_BACKOFF_INITIAL_INTERVAL",
-        default_value = "10s",
-        value_parser = parse_duration
-    )]
-    pub pause_initial: Duration,
-    /// Longest such pause; each is twice the one before
-    #[arg(
-        long = "xds-client-backoff-max-interval",
-        env = "XDS_CLIENT_BACKOFF_MAX_INTERVAL",
-        default_value = "60s",
-        value_parser = parse_duration
-    )]
-    pub pause_max: Duration,
-    /// The share of a pause that jitter may take away, 0 to 1
-    #[arg(
-        long = "xds-client-backoff-random-factor",
-        env = "XDS_CLIENT_BACKOFF_RANDOM_FACTOR",
-        default_value = "0.5"
-    )]
-    pub jitter_share: f64,
-    /// Shorten pauses at random, so that replicas do not return all at once
-    #[arg(
-        long = "xds-client-backoff-jitter",
-        env = "XDS_CLIENT_BACKOFF_JITTER",
-        default_value = "true", default_missing_value = "true", num_args = 0..=1, action = Set,
-        value_parser = parse_bool
-    )]
-    pub jitter: bool,
-    /// Longest message to take, in bytes; 0 for 4 MiB
-    #[arg(
-        long = "xds-client-max-msg-size-in-bytes",
-        env = "XDS_CLIENT_MAX_MSG_SIZE_IN_BYTES",
-        default_value = "0",
-        allow_negative_numbers = true
-    )]
+    /// TLS, if wanted.
+    pub tls: Option<TlsFiles>,
+    /// When to try again.
+    pub pauses: PauseSettings,
+    /// The longest message to take.
     pub max_message: MessageLimit,
 }
 
-impl Settings {
-    /// Pauses after streams that ended.
-    pub(super) fn stream_pauses(&self) -> Backoff {
-        Backoff::new(self.pause_initial, self.pause_max, self.jitter())
-    }
+/// PEM files, read anew for each connection.
+#[derive(Clone, Debug, Default)]
+pub struct TlsFiles {
+    /// Authorities that the server's certificate may come from besides those of the system.
+    pub authorities: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    /// The name that the server's certificate must be for, instead of its host's.
+    pub server_name: Option<String>,
+}
 
-    /// Pauses after connections that could not be made.
-    pub(super) fn connect_pauses(&self) -> Backoff {
-        Backoff::constant(self.connect_retry, self.jitter())
-    }
-
-    fn jitter(&self) -> Jitter {
-        if self.jitter {
-            Jitter::new(self.jitter_share)
-        } else {
-            Jitter::NONE
-        }
-    }
+/// How long to pause before trying again.
+#[derive(Clone, Copy, Debug)]
+pub struct PauseSettings {
+    /// While the server cannot be reached.
+    pub connect: Duration,
+    /// First, after a stream ended, and before a refused push is refused again.
+    pub initial: Duration,
+    /// At most; each is twice the one before.
+    pub max: Duration,
+    /// How much of each may be left out.
+    pub jitter: Jitter,
 }
 
 /// A gRPC target: a host and a port.
@@ -285,31 +188,18 @@ impl FromStr for Headers {
     }
 }
 
-/// A file that need not be set.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct PemFile(Option<PathBuf>);
-
-impl PemFile {
-    /// Where it is, if it is set.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        self.0.as_deref()
-    }
-}
-
-impl FromStr for PemFile {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self((!text.is_empty()).then(|| text.into())))
-    }
-}
-
 /// How long a message may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageLimit(usize);
 
 impl MessageLimit {
+    /// This many bytes; zero or less is the default, 4 MiB.
+    #[must_use]
+    pub fn new(bytes: i64) -> Self {
+        let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+        Self(bytes.unwrap_or(DEFAULT_MESSAGE_BYTES))
+    }
+
     /// In bytes.
     #[must_use]
     pub fn bytes(self) -> usize {
@@ -317,86 +207,16 @@ impl MessageLimit {
     }
 }
 
-impl FromStr for MessageLimit {
-    type Err = String;
-
-    /// Nothing at all is an error, zero or less is the default.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = usize::try_from(parse_int(text)?).ok().filter(|bytes| *bytes > 0);
-        Ok(Self(bytes.unwrap_or(DEFAULT_MESSAGE_BYTES)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
-    #[derive(clap::Parser, Debug)]
-    struct Program {
-        #[command(flatten)]
-        xds: Settings,
-    }
-
-    fn settings(arguments: &[&str]) -> Result<Settings, clap::Error> {
-        let arguments = std::iter::once("ratelimit").chain(arguments.iter().copied());
-        Program::try_parse_from(arguments).map(|program| program.xds)
-    }
-
     #[test]
-    fn defaults_are_those_of_envoyproxy_ratelimit() {
-        let settings = settings(&[]).unwrap();
-        assert_eq!(settings.server.to_string(), "localhost:18000");
-        assert_eq!(settings.node_id, "default");
-        assert!(settings.node_metadata.pairs().is_empty());
-        assert!(settings.headers.metadata().is_empty());
-        assert!(!settings.server_tls);
-        assert_eq!(settings.server_ca.path(), None);
-        assert_eq!(settings.connect_retry, Duration::from_secs(3));
-        assert_eq!(settings.pause_initial, Duration::from_secs(10));
-        assert_eq!(settings.pause_max, Duration::from_secs(60));
-        assert!(settings.jitter);
-        assert_eq!(settings.max_message.bytes(), 4 * 1024 * 1024);
-    }
-
-    /// A variable that is set to nothing is read as an empty flag is.
-    #[test]
-    fn empty_is_a_value_for_text_and_an_error_for_the_rest() {
-        let accepted = [
-            "--config-grpc-xds-node-id=",
-            "--config-grpc-xds-node-metadata=",
-            "--config-grpc-xds-client-additional-headers=",
-            "--config-grpc-xds-client-tls-cert=",
-            "--config-grpc-xds-server-tls-san=",
-        ];
-        settings(&accepted).unwrap();
-        let refused = [
-            "--config-grpc-xds-server-use-tls=",
-            "--config-grpc-xds-server-connect-retry-interval=",
-            "--xds-client-backoff-initial-interval=",
-            "--xds-client-backoff-random-factor=",
-            "--xds-client-backoff-jitter=",
-            "--xds-client-max-msg-size-in-bytes=",
-        ];
-        for flag in refused {
-            settings(&[flag]).unwrap_err();
+    fn messages_have_a_limit_whatever_is_set() {
+        assert_eq!(MessageLimit::new(16).bytes(), 16);
+        for bytes in [0, -1, i64::MIN] {
+            assert_eq!(MessageLimit::new(bytes).bytes(), DEFAULT_MESSAGE_BYTES);
         }
-    }
-
-    #[test]
-    fn booleans_and_numbers_are_spelled_as_in_go() {
-        let settings = settings(&[
-            "--config-grpc-xds-server-use-tls=T",
-            "--xds-client-backoff-jitter=0",
-            "--xds-client-max-msg-size-in-bytes=0x10",
-            "--xds-client-backoff-random-factor=2",
-        ])
-        .unwrap();
-        assert!(settings.server_tls);
-        assert!(!settings.jitter);
-        assert_eq!(settings.max_message.bytes(), 16);
-        assert_eq!(MessageLimit::from_str("-1"), Ok(MessageLimit(DEFAULT_MESSAGE_BYTES)));
     }
 
     #[track_caller]

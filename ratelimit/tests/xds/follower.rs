@@ -1,23 +1,16 @@
 //! The client under test, with a function behind it that builds real rules and tells what came of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::Parser as _;
 use parking_lot::Mutex;
-use ratelimit::xds::{Client, Settings};
+use ratelimit::xds::{Client, Headers, Jitter, MessageLimit, NodeMetadata, PauseSettings, Settings};
 use ratelimit_core::source::RuleFile;
 use ratelimit_core::{BuildOptions, Enforcement, Limit, Role, Rule, RuleSet};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::control_plane::ControlPlane;
-
-#[derive(clap::Parser)]
-#[command(args_override_self = true)]
-struct Program {
-    #[command(flatten)]
-    xds: Settings,
-}
 
 /// What came of a push: the dump of the rules, or the error.
 pub(crate) type Outcome = Result<Vec<String>, String>;
@@ -31,7 +24,11 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Follows with short pauses.
-    pub(crate) fn of(control_plane: &ControlPlane, flags: &[&str]) -> Self {
+    pub(crate) fn of(control_plane: &ControlPlane) -> Self {
+        Self::with(settings(control_plane))
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
         let options: Arc<Mutex<BuildOptions>> = Arc::default();
         let (send, outcomes) = mpsc::unbounded_channel();
         let effective = Arc::clone(&options);
@@ -40,7 +37,7 @@ impl Follower {
             send.send(outcome.clone()).unwrap();
             outcome.map(|_dump| ())
         };
-        let (end, task) = follow(settings(control_plane, flags), apply);
+        let (end, task) = follow(settings, apply);
         Self {
             outcomes,
             options,
@@ -77,20 +74,34 @@ impl Drop for Follower {
     }
 }
 
-pub(crate) fn settings(control_plane: &ControlPlane, flags: &[&str]) -> Settings {
-    let address = control_plane.address.to_string();
-    let usual = [
-        "ratelimit",
-        "--config-grpc-xds-node-id=test-node",
-        "--config-grpc-xds-server-connect-retry-interval=100ms",
-        "--xds-client-backoff-initial-interval=100ms",
-        "--xds-client-backoff-max-interval=400ms",
-        "--config-grpc-xds-server-url",
-        &address,
-    ];
-    Program::try_parse_from(usual.into_iter().chain(flags.iter().copied()))
-        .unwrap()
-        .xds
+/// Short pauses, no TLS.
+pub(crate) fn settings(control_plane: &ControlPlane) -> Settings {
+    Settings {
+        server: control_plane.address.to_string().parse().unwrap(),
+        node_id: "test-node".to_owned(),
+        node_metadata: NodeMetadata::default(),
+        headers: Headers::default(),
+        tls: None,
+        pauses: PauseSettings {
+            connect: Duration::from_millis(100),
+            initial: Duration::from_millis(100),
+            max: Duration::from_millis(400),
+            jitter: Jitter::new(0.5),
+        },
+        max_message: MessageLimit::new(0),
+    }
+}
+
+/// With pauses so long that nothing that follows one is seen.
+pub(crate) fn patient(mut settings: Settings) -> Settings {
+    let hour = Duration::from_secs(3600);
+    settings.pauses = PauseSettings {
+        connect: hour,
+        initial: hour,
+        max: hour,
+        jitter: Jitter::NONE,
+    };
+    settings
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test owns this task")]

@@ -11,10 +11,11 @@ mod tls;
 use std::time::Duration;
 
 use proto::xds::{Any, RateLimitDescriptor, RateLimitUnit};
+use ratelimit::xds::{Jitter, MessageLimit, Settings};
 use tokio::sync::mpsc;
 
 use control_plane::{ControlPlane, Manners};
-use follower::{Follower, follow, settings};
+use follower::{Follower, follow, patient, settings};
 use resources::{domain, limit, path, resource, unlimited};
 
 const TYPE_URL: &str = "type.googleapis.com/ratelimit.config.ratelimit.v3.RateLimitConfig";
@@ -53,7 +54,7 @@ const BROKEN: &str = "res-bar: invalid rate limit unit 'UNKNOWN'";
 /// Pushes one after the other, and what is in force after each.
 async fn check_pushes(pushes: Vec<(Vec<Any>, Vec<String>)>) {
     let mut control_plane = ControlPlane::start();
-    let follower = Follower::of(&control_plane, &[]);
+    let follower = Follower::of(&control_plane);
     check_pushes_to(&mut control_plane, follower, pushes).await;
 }
 
@@ -138,7 +139,7 @@ async fn x5_merged_domains_at_run_time() {
     ];
     let lines = vec![plain("foo.k1_v1", "MINUTE", 10), plain("foo.k1_v2", "MINUTE", 100)];
     let mut control_plane = ControlPlane::start();
-    let follower = Follower::of(&control_plane, &[]);
+    let follower = Follower::of(&control_plane);
     follower.merge_domains();
     check_pushes_to(&mut control_plane, follower, vec![(resources, lines)]).await;
 }
@@ -146,7 +147,7 @@ async fn x5_merged_domains_at_run_time() {
 #[tokio::test]
 async fn two_resources_of_a_domain_are_refused_unless_merged() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.push(
         "1",
         vec![resource("foo-1", "foo", vec![]), resource("foo-2", "foo", vec![])],
@@ -160,11 +161,11 @@ async fn two_resources_of_a_domain_are_refused_unless_merged() {
 #[tokio::test]
 async fn the_first_request_names_node_metadata_and_headers() {
     let mut control_plane = ControlPlane::start();
-    let flags = [
-        "--config-grpc-xds-node-metadata=zone=a,odd,pool=b=c",
-        "--config-grpc-xds-client-additional-headers=x-tenant:acme,authorization:Bearer abc",
-    ];
-    let _follower = Follower::of(&control_plane, &flags);
+    let _follower = Follower::with(Settings {
+        node_metadata: "zone=a,odd,pool=b=c".parse().unwrap(),
+        headers: "x-tenant:acme,authorization:Bearer abc".parse().unwrap(),
+        ..settings(&control_plane)
+    });
     let seen = control_plane.request().await;
     let node = seen.request.node.unwrap();
     assert_eq!(node.id, "test-node");
@@ -186,7 +187,7 @@ async fn the_first_request_names_node_metadata_and_headers() {
 #[tokio::test]
 async fn silence_before_the_first_push_is_no_error() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.request().await;
     assert!(follower.is_quiet());
     control_plane.push("1", good(3));
@@ -199,7 +200,10 @@ async fn silence_before_the_first_push_is_no_error() {
 async fn an_unknown_node_waits_in_silence_and_ends_when_told() {
     let mut control_plane = ControlPlane::start();
     control_plane.push("1", good(3));
-    let mut follower = Follower::of(&control_plane, &["--config-grpc-xds-node-id=somebody"]);
+    let mut follower = Follower::with(Settings {
+        node_id: "somebody".to_owned(),
+        ..settings(&control_plane)
+    });
     control_plane.request().await;
     assert!(follower.is_quiet());
     follower.end().await;
@@ -213,7 +217,7 @@ async fn a_deleted_policy_is_an_empty_push_under_a_version() {
 #[tokio::test]
 async fn a_deleted_gateway_is_an_empty_push_under_an_empty_version_and_the_count_goes_on() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.request().await;
     for (nonce, version, resources, lines) in [
         ("1", "1", good(3), good_lines(3)),
@@ -229,7 +233,7 @@ async fn a_deleted_gateway_is_an_empty_push_under_an_empty_version_and_the_count
 #[tokio::test]
 async fn an_empty_version_before_anything_else_is_applied() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.request().await;
     control_plane.push("", vec![]);
     assert_eq!(follower.outcome().await, Ok(vec![]));
@@ -240,7 +244,7 @@ async fn an_empty_version_before_anything_else_is_applied() {
 async fn a_policy_deleted_while_the_server_was_away_goes_though_its_versions_begin_again() {
     for version in ["1", ""] {
         let mut control_plane = ControlPlane::start();
-        let mut follower = Follower::of(&control_plane, &[]);
+        let mut follower = Follower::of(&control_plane);
         control_plane.request().await;
         control_plane.push("1", good(3));
         assert_eq!(follower.outcome().await, Ok(good_lines(3)));
@@ -256,7 +260,7 @@ async fn a_policy_deleted_while_the_server_was_away_goes_though_its_versions_beg
 #[tokio::test]
 async fn a_broken_push_changes_nothing_and_is_refused_by_name() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.request().await;
     control_plane.push("1", good(3));
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
@@ -274,7 +278,9 @@ async fn a_broken_push_changes_nothing_and_is_refused_by_name() {
 #[tokio::test]
 async fn a_nack_that_is_answered_with_the_same_push_is_repeated_after_pauses_that_grow() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &["--xds-client-backoff-jitter=false"]);
+    let mut settings = settings(&control_plane);
+    settings.pauses.jitter = Jitter::NONE;
+    let mut follower = Follower::with(settings);
     control_plane.request().await;
     control_plane.push("1", broken());
     assert_eq!(follower.outcome().await, Err(BROKEN.to_owned()));
@@ -293,7 +299,7 @@ async fn a_nack_that_is_answered_with_the_same_push_is_repeated_after_pauses_tha
 #[tokio::test]
 async fn a_broken_push_is_not_tried_again_after_a_reconnect() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.request().await;
     control_plane.push("1", broken());
     assert_eq!(follower.outcome().await, Err(BROKEN.to_owned()));
@@ -311,11 +317,7 @@ async fn a_broken_push_is_not_tried_again_after_a_reconnect() {
 #[tokio::test]
 async fn a_push_that_does_not_wait_for_the_last_answer_is_answered_with_its_own_nonce() {
     let mut control_plane = ControlPlane::start_with(Manners::Eager, None);
-    let flags = [
-        "--xds-client-backoff-initial-interval=1h",
-        "--xds-client-backoff-max-interval=1h",
-    ];
-    let mut follower = Follower::of(&control_plane, &flags);
+    let mut follower = Follower::with(patient(settings(&control_plane)));
     control_plane.request().await;
     control_plane.push("1", broken());
     assert_eq!(follower.outcome().await, Err(BROKEN.to_owned()));
@@ -330,7 +332,7 @@ async fn a_push_that_does_not_wait_for_the_last_answer_is_answered_with_its_own_
 #[tokio::test]
 async fn what_is_no_resource_of_ours_is_refused_without_being_tried() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.request().await;
     let foreign = Any {
         type_url: "type.googleapis.com/x.Y".to_owned(),
@@ -346,7 +348,10 @@ async fn what_is_no_resource_of_ours_is_refused_without_being_tried() {
 #[tokio::test]
 async fn a_message_beyond_the_limit_ends_the_stream_and_changes_nothing() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &["--xds-client-max-msg-size-in-bytes=1000"]);
+    let mut follower = Follower::with(Settings {
+        max_message: MessageLimit::new(1000),
+        ..settings(&control_plane)
+    });
     control_plane.request().await;
     let many = (0..100).map(|number| minute(&format!("key={number}"), 1)).collect();
     control_plane.push("1", vec![domain("foo", many)]);
@@ -360,7 +365,7 @@ async fn a_message_beyond_the_limit_ends_the_stream_and_changes_nothing() {
 #[tokio::test]
 async fn follows_a_server_that_starts_later() {
     let mut control_plane = ControlPlane::away(Manners::Patient, None);
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.restart();
     control_plane.push("1", good(3));
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
@@ -369,7 +374,7 @@ async fn follows_a_server_that_starts_later() {
 #[tokio::test]
 async fn a_stream_that_ends_in_order_is_a_disconnect() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.push("1", good(3));
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
     control_plane.stop().await;
@@ -382,7 +387,7 @@ async fn a_stream_that_ends_in_order_is_a_disconnect() {
 #[tokio::test]
 async fn a_closed_socket_is_a_disconnect_before_and_after_the_first_push() {
     let mut control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.request().await;
     control_plane.restart();
     assert_eq!(control_plane.request().await.said(), ["none", "", ""]);
@@ -403,7 +408,7 @@ async fn a_panic_while_loading_is_a_refusal() {
         assert!(files.len() != 1, "on purpose");
         Ok(())
     };
-    let (_end, task) = follow(settings(&control_plane, &[]), apply);
+    let (_end, task) = follow(settings(&control_plane), apply);
     control_plane.request().await;
     control_plane.push("1", good(3));
     let error = "internal error while loading the configuration";
@@ -417,9 +422,7 @@ async fn a_panic_while_loading_is_a_refusal() {
 #[tokio::test]
 async fn shutdown_waits_for_nothing() {
     let control_plane = ControlPlane::away(Manners::Patient, None);
-    Follower::of(&control_plane, &["--config-grpc-xds-server-connect-retry-interval=1h"])
-        .end()
-        .await;
+    Follower::with(patient(settings(&control_plane))).end().await;
 
     let mut control_plane = ControlPlane::start();
     control_plane.push("1", good(3));
@@ -431,7 +434,7 @@ async fn shutdown_waits_for_nothing() {
         let _released = held.lock().recv();
         Ok(())
     };
-    let (end, task) = follow(settings(&control_plane, &[]), apply);
+    let (end, task) = follow(settings(&control_plane), apply);
     control_plane.request().await;
     soon(loading.recv()).await.unwrap();
     end.send(()).unwrap();
@@ -458,7 +461,7 @@ async fn paths_without_limits_and_opaque_names_arrive_as_they_are() {
 #[tokio::test]
 async fn tcp_asks_whether_a_silent_server_is_still_there() {
     let control_plane = ControlPlane::start();
-    let mut follower = Follower::of(&control_plane, &[]);
+    let mut follower = Follower::of(&control_plane);
     control_plane.push("1", good(3));
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
     let server = format!("0100007F:{:04X}", control_plane.address.port());

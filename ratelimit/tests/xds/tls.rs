@@ -1,11 +1,12 @@
 //! Mutual TLS 1.3 as Envoy Gateway asks for it, and certificates that are replaced in place.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ratelimit::xds::{Settings, TlsFiles};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, PKCS_RSA_SHA256,
 };
@@ -16,7 +17,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
 use crate::control_plane::{ControlPlane, Manners};
-use crate::follower::Follower;
+use crate::follower::{Follower, patient, settings};
 use crate::{good, good_lines};
 
 /// A certificate and its key, PEM.
@@ -103,30 +104,33 @@ impl Files {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.0.path().join(name), text).unwrap();
+        std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// The environment that Envoy Gateway sets, as flags.
-    fn flags(&self) -> Vec<String> {
-        let file = |flag: &str, name: &str| format!("--config-grpc-xds-{flag}={}", path(self.0.path(), name));
-        vec![
-            "--config-grpc-xds-server-use-tls=true".to_owned(),
-            file("client-tls-cert", "tls.crt"),
-            file("client-tls-key", "tls.key"),
-            file("server-tls-cacert", "ca.crt"),
-            "--config-grpc-xds-server-tls-san=envoy-gateway".to_owned(),
-        ]
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
-    fn follow(&self, control_plane: &ControlPlane, more: &[&str]) -> Follower {
-        let flags = self.flags();
-        let flags: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
-        Follower::of(control_plane, &flags)
+    /// As Envoy Gateway's environment says, with a name because there is no host of that name here.
+    fn tls(&self) -> TlsFiles {
+        TlsFiles {
+            authorities: Some(self.path("ca.crt")),
+            pair: Some((self.path("tls.crt"), self.path("tls.key"))),
+            server_name: Some("envoy-gateway".to_owned()),
+        }
     }
-}
 
-fn path(directory: &Path, name: &str) -> String {
-    directory.join(name).to_str().unwrap().to_owned()
+    fn settings(&self, control_plane: &ControlPlane) -> Settings {
+        let tls = Some(self.tls());
+        Settings {
+            tls,
+            ..settings(control_plane)
+        }
+    }
+
+    fn follow(&self, control_plane: &ControlPlane) -> Follower {
+        Follower::with(self.settings(control_plane))
+    }
 }
 
 #[tokio::test]
@@ -135,7 +139,7 @@ async fn mutual_tls_1_3_with_the_name_that_is_set() {
     let client = authority.client();
     let files = Files::new(&authority, &client);
     let mut control_plane = ControlPlane::start_with(Manners::Patient, Some(authority.server("envoy-gateway")));
-    let mut follower = files.follow(&control_plane, &[]);
+    let mut follower = files.follow(&control_plane);
     control_plane.push("1", good(3));
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
     let seen = control_plane.request().await;
@@ -148,17 +152,19 @@ async fn without_a_name_the_address_must_be_in_the_certificate() {
     let files = Files::new(&authority, &authority.client());
     let mut control_plane = ControlPlane::start_with(Manners::Patient, Some(authority.server("127.0.0.1")));
     control_plane.push("1", good(3));
-    let mut wrong = files.follow(&control_plane, &[]);
+    let mut wrong = files.follow(&control_plane);
     let refusal = control_plane.refused().await;
     assert!(refusal.contains("BadCertificate"), "{refusal}");
     assert!(wrong.is_quiet());
     wrong.end().await;
-    let mut right = {
-        let mut flags = files.flags();
-        flags.pop();
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        Follower::of(&control_plane, &flags)
-    };
+    let tls = Some(TlsFiles {
+        server_name: None,
+        ..files.tls()
+    });
+    let mut right = Follower::with(Settings {
+        tls,
+        ..settings(&control_plane)
+    });
     assert_eq!(right.outcome().await, Ok(good_lines(3)));
 }
 
@@ -168,7 +174,7 @@ async fn a_server_of_another_authority_is_not_trusted() {
     let files = Files::new(&ours, &ours.client());
     let mut control_plane = ControlPlane::start_with(Manners::Patient, Some(theirs.server("envoy-gateway")));
     control_plane.push("1", good(3));
-    let mut follower = files.follow(&control_plane, &[]);
+    let mut follower = files.follow(&control_plane);
     let refusal = control_plane.refused().await;
     // Which one depends on what the two authorities have in common.
     assert!(refusal.contains("fatal alert"), "{refusal}");
@@ -186,7 +192,7 @@ async fn keys_may_be_pkcs1() {
     client.key = format!("-----BEGIN RSA PRIVATE KEY-----\n{pkcs1}\n-----END RSA PRIVATE KEY-----\n");
     let files = Files::new(&authority, &client);
     let control_plane = ControlPlane::start_with(Manners::Patient, Some(authority.server("envoy-gateway")));
-    let mut follower = files.follow(&control_plane, &[]);
+    let mut follower = files.follow(&control_plane);
     control_plane.push("1", good(3));
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
 }
@@ -198,7 +204,13 @@ async fn a_missing_client_certificate_is_a_disconnect_that_is_tried_again() {
     let files = Files::new(&authority, &authority.client());
     let mut control_plane = ControlPlane::start_with(Manners::Patient, Some(authority.server("envoy-gateway")));
     control_plane.push("1", good(3));
-    let mut follower = files.follow(&control_plane, &["--config-grpc-xds-client-tls-key="]);
+    let mut follower = Follower::with(Settings {
+        tls: Some(TlsFiles {
+            pair: None,
+            ..files.tls()
+        }),
+        ..settings(&control_plane)
+    });
     for _ in 0..3 {
         control_plane.refused().await;
     }
@@ -211,10 +223,10 @@ async fn files_that_appear_later_are_used() {
     let authority = Authority::new();
     let client = authority.client();
     let files = Files::new(&authority, &client);
-    std::fs::remove_file(files.0.path().join("tls.key")).unwrap();
+    std::fs::remove_file(files.path("tls.key")).unwrap();
     let control_plane = ControlPlane::start_with(Manners::Patient, Some(authority.server("envoy-gateway")));
     control_plane.push("1", good(3));
-    let mut follower = files.follow(&control_plane, &["--config-grpc-xds-server-connect-retry-interval=1h"]);
+    let mut follower = Follower::with(patient(files.settings(&control_plane)));
     files.write("tls.key", &client.key);
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
 }
@@ -226,11 +238,7 @@ async fn certificates_replaced_in_place_are_used_within_ten_seconds() {
     let files = Files::new(&authority, &first);
     let mut control_plane = ControlPlane::start_with(Manners::Patient, Some(authority.server("envoy-gateway")));
     control_plane.push("1", good(3));
-    let flags = [
-        "--xds-client-backoff-initial-interval=1h",
-        "--xds-client-backoff-max-interval=1h",
-    ];
-    let mut follower = files.follow(&control_plane, &flags);
+    let mut follower = Follower::with(patient(files.settings(&control_plane)));
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
     for _ in ["subscribed", "acknowledged"] {
         assert_eq!(control_plane.request().await.certificate, Some(first.der()));
@@ -251,7 +259,9 @@ async fn a_rotation_to_a_new_authority_reconnects() {
     let files = Files::new(&old, &old.client());
     let mut control_plane = ControlPlane::start_with(Manners::Patient, Some(old.server("envoy-gateway")));
     control_plane.push("1", good(3));
-    let mut follower = files.follow(&control_plane, &["--config-grpc-xds-server-connect-retry-interval=1h"]);
+    let mut settings = files.settings(&control_plane);
+    settings.pauses.connect = Duration::from_secs(3600);
+    let mut follower = Follower::with(settings);
     assert_eq!(follower.outcome().await, Ok(good_lines(3)));
     // The server is first, as a controller that restarts; the pause after the refusal is an hour, and the new files
     // cut it short.
