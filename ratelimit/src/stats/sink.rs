@@ -49,13 +49,13 @@ pub enum Way {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A mapping file that cannot be read. The operator has to act.
-    #[error("PROMETHEUS_MAPPER_YAML: {0}")]
+    #[error("PROMETHEUS_MAPPER_YAML")]
     MappingSource(#[from] SourceError),
     /// A mapping file that is wrong or asks for what is not supported. The operator has to act.
-    #[error("{0}")]
+    #[error(transparent)]
     Mapping(#[from] Problems),
     /// A defect of ours.
-    #[error("internal: {0}")]
+    #[error("internal error")]
     Internal(#[from] prometheus::Error),
 }
 
@@ -89,7 +89,7 @@ enum TimerOf {
     Pushed(TimerSender),
 }
 
-/// Opens the sink that the settings name, for what `source` says. Reads a file: not for a runtime worker.
+/// Opens the sink that the settings name, for what `source` says. Blocks while it reads the mapping file.
 ///
 /// # Errors
 /// A mapping file that cannot be read or used. One that is not there is none: gateways name a file that they may not

@@ -337,3 +337,31 @@ fn more_rules_than_the_bound_are_refused() {
         &["map.yaml:10002:5: mappings[10000]: a mapping file holds at most 10000 rules"],
     );
 }
+
+proptest::proptest! {
+    /// Whatever a file, a name and its tags hold, what comes out is a family and labels that Prometheus takes.
+    #[test]
+    fn whatever_is_placed_has_valid_names(
+        template in "[a-z$1{}_:]{1,8}",
+        name in "\\PC{0,12}|[a-z0-9.]{0,12}",
+        key in "\\PC{0,6}",
+    ) {
+        let text = format!("mappings: [{{match: '(.*)', match_type: regex, name: '{template}', labels: {{l: '{template}'}}}}]");
+        let mapping = Mapping::read("m", text.as_bytes()).or_else(|_refused| Mapping::read("m", b"")).unwrap();
+        let tags = Tags::verbatim(vec![(key, String::new())]);
+        let place = mapping.place(&name, &tags, Metric::Counter).unwrap();
+        let is_name = |text: &str, more: char| {
+            let rest = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == more;
+            !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(rest)
+        };
+        proptest::prop_assert!(is_name(&place.family, ':'), "{}", place.family);
+        for label in place.labels.keys() {
+            proptest::prop_assert!(is_name(label, '_'), "{}", label);
+        }
+    }
+
+    #[test]
+    fn no_text_breaks_the_reader(text in "(mappings: |- |\\{|\\}|\\[|match: |name: |'|\\$|\n|  |[a-z*.(:]){0,40}") {
+        drop(Mapping::read("m", text.as_bytes()));
+    }
+}
