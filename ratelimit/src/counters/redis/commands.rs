@@ -1,0 +1,216 @@
+//! What is said to Redis for a plan, and what its replies mean. Pure.
+//!
+//! The commands are those of envoyproxy/ratelimit: `INCRBY` and `EXPIRE` for each charge, in one pipeline, so that both
+//! can count in one Redis. A refund needs a floor at zero and so a script; it is one command.
+
+use std::hash::BuildHasher;
+
+use ratelimit_core::{Counted, Hits, Plan, Reading};
+use redis::{Pipeline, Value};
+
+use crate::counters::{Readings, StoreError};
+
+/// Takes `ARGV[1]` from a counter that stops at zero, and renews its expiry.
+const REFUND: &str = "local after = redis.call('DECRBY', KEYS[1], ARGV[1])
+if after < 0 then after = 0 redis.call('SET', KEYS[1], 0) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return after";
+
+/// How long counters outlive their window, so that those of one window do not all expire in the same moment.
+#[derive(Clone, Debug)]
+pub(super) struct Expiry<S> {
+    jitter_max_secs: u64,
+    draws: S,
+}
+
+impl<S: BuildHasher> Expiry<S> {
+    /// Adds 0 to `jitter_max_secs - 1` seconds, drawn for each key by `draws`; none for 0.
+    pub(super) fn new(jitter_max_secs: u64, draws: S) -> Self {
+        Self { jitter_max_secs, draws }
+    }
+
+    /// Seconds until `counted` may be forgotten. Its window is in the key, so this is garbage collection only.
+    fn secs(&self, counted: &Counted<'_>) -> u64 {
+        let drawn = self.draws.hash_one(counted.key.as_bytes());
+        let jitter = drawn.checked_rem(self.jitter_max_secs).unwrap_or(0);
+        u64::from(counted.window.length_secs).saturating_add(jitter)
+    }
+}
+
+/// The commands of a plan, in plan order.
+pub(super) fn pipeline<S: BuildHasher>(plan: &Plan<'_>, expiry: &Expiry<S>) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(plan.charges().count().saturating_mul(2));
+    for counted in plan.charges() {
+        let key = counted.key.as_bytes();
+        let secs = expiry.secs(counted);
+        match counted.hits {
+            Hits::Charge(_) | Hits::Peek => {
+                pipeline.cmd("INCRBY").arg(key).arg(counted.hits.amount());
+                pipeline.cmd("EXPIRE").arg(key).arg(secs);
+            }
+            Hits::Refund(hits) => {
+                let script = pipeline.cmd("EVAL").arg(REFUND).arg(1);
+                script.arg(key).arg(hits.get()).arg(secs);
+            }
+        }
+    }
+    pipeline
+}
+
+/// What the replies to [`pipeline`] say about each charge.
+///
+/// # Errors
+///
+/// [`StoreError::Rejected`] with the first error that Redis answered, or when a reply is not a count.
+pub(super) fn readings(plan: &Plan<'_>, replies: Vec<Value>) -> Result<Readings, StoreError> {
+    let mut replies = replies.into_iter();
+    let mut readings = Readings::new();
+    for counted in plan.charges() {
+        let after = count(replies.next())?;
+        if !matches!(counted.hits, Hits::Refund(_)) {
+            // A counter that could not be given an expiry must not look like a success.
+            count(replies.next())?;
+        }
+        readings.push(Reading {
+            after,
+            known_over: false,
+        });
+    }
+    Ok(readings)
+}
+
+fn count(reply: Option<Value>) -> Result<u64, StoreError> {
+    let rejected = |text: String| Err(StoreError::Rejected(text));
+    match reply {
+        Some(Value::Int(count)) => {
+            let negative = |_out_of_range| StoreError::Rejected(format!("a counter stands at {count}"));
+            u64::try_from(count).map_err(negative)
+        }
+        Some(Value::ServerError(error)) => rejected(error.to_string()),
+        Some(_) => rejected("a reply is not a number".to_owned()),
+        None => rejected("a reply is missing".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasherDefault, Hasher};
+
+    use ratelimit_core::source::{RateLimit, RuleFile, RuleNode, Spanned};
+    use ratelimit_core::{Descriptor, Entry, KeyFormat, Request, RuleSet, UnixTime};
+
+    use super::*;
+
+    /// Always draws 100, as the random source of case R4 does.
+    #[derive(Default)]
+    struct Hundred;
+
+    impl Hasher for Hundred {
+        fn finish(&self) -> u64 {
+            100
+        }
+
+        fn write(&mut self, _bytes: &[u8]) {}
+    }
+
+    /// What is said for one hit on a rule of 10 a second, in the words of the protocol.
+    fn said(hits: Hits, jitter_max_secs: u64) -> String {
+        with_plan(hits, |plan| {
+            let expiry = Expiry::new(jitter_max_secs, BuildHasherDefault::<Hundred>::default());
+            let packed = pipeline(plan, &expiry).get_packed_pipeline();
+            let text = String::from_utf8(packed).unwrap();
+            let words = text.split("\r\n").filter(|part| !part.starts_with(['*', '$']));
+            words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+        })
+    }
+
+    fn with_plan<T>(hits: Hits, look: impl FnOnce(&Plan<'_>) -> T) -> T {
+        let node = RuleNode {
+            key: Spanned::nowhere("key".to_owned()),
+            value: Spanned::nowhere("value".to_owned()),
+            rate_limit: Some(RateLimit {
+                unit: Spanned::nowhere("second".to_owned()),
+                requests_per_unit: 10,
+                ..RateLimit::default()
+            }),
+            ..RuleNode::default()
+        };
+        let file = RuleFile {
+            name: "test".to_owned(),
+            domain: Spanned::nowhere("domain".to_owned()),
+            descriptors: vec![node],
+        };
+        let rules = RuleSet::build(&[file], ratelimit_core::BuildOptions::default()).unwrap();
+        let entry = Entry {
+            key: "key",
+            value: "value",
+        };
+        let request = Request {
+            domain: "domain",
+            descriptors: [Descriptor {
+                entries: [entry].into_iter().collect(),
+                hits,
+                limit: None,
+                stated_hits: None,
+            }]
+            .into_iter()
+            .collect(),
+            stated_hits: 0,
+        };
+        look(&rules.plan(&request, UnixTime::from_secs(1_234), &KeyFormat::default()))
+    }
+
+    fn charge(hits: u64) -> Hits {
+        Hits::resolve(Some(hits), 0)
+    }
+
+    // R1 and R4: numbers are those of our conformance list.
+
+    #[test]
+    fn r1_each_charge_adds_and_expires() {
+        assert_eq!(
+            said(charge(1), 0),
+            "INCRBY domain_key_value_1234 1 EXPIRE domain_key_value_1234 1"
+        );
+        assert_eq!(
+            said(Hits::Peek, 0),
+            "INCRBY domain_key_value_1234 0 EXPIRE domain_key_value_1234 1"
+        );
+    }
+
+    #[test]
+    fn r4_jitter_makes_counters_outlive_their_window() {
+        assert!(said(charge(1), 3_600).ends_with("EXPIRE domain_key_value_1234 101"));
+        assert!(said(charge(1), 100).ends_with("EXPIRE domain_key_value_1234 1"));
+    }
+
+    #[test]
+    fn a_refund_is_one_script() {
+        let said = said(charge(7).negated(), 0);
+        assert!(said.starts_with("EVAL "), "{said}");
+        assert!(said.ends_with("1 domain_key_value_1234 7 1"), "{said}");
+    }
+
+    #[track_caller]
+    fn check(hits: Hits, replies: Vec<Value>, expected: Result<u64, &str>) {
+        let found = with_plan(hits, |plan| readings(plan, replies));
+        let found = found.map(|readings| readings[0].after);
+        let expected = expected.map_err(|text| StoreError::Rejected(text.to_owned()));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn replies_are_counts_or_errors() {
+        let ok = Value::Int(1);
+        check(charge(1), vec![Value::Int(5), ok.clone()], Ok(5));
+        check(charge(1).negated(), vec![Value::Int(0)], Ok(0));
+        check(
+            charge(1),
+            vec![Value::Int(-3), ok.clone()],
+            Err("a counter stands at -3"),
+        );
+        check(charge(1), vec![Value::Okay, ok], Err("a reply is not a number"));
+        check(charge(1), vec![], Err("a reply is missing"));
+        check(charge(1), vec![Value::Int(5)], Err("a reply is missing"));
+    }
+}

@@ -1,0 +1,307 @@
+//! One connection to Redis that many calls share and that replaces itself.
+//!
+//! A task of its own ([`Link::keep_connected`]) connects, drives the connection and finds out when it is dead: the
+//! driver ends, a reply stays away for [`STALLED_AFTER`], or the server turned out to be a replica. Then it fails
+//! everything in flight at once and connects anew. Calls only ever use the connection that is there.
+//!
+//! A call whose caller has gone (deadline, cancelled stream) leaves its pending reply with that task and keeps its
+//! slot, so that a server that does not answer meets a bounded queue: [`IN_FLIGHT_MAX`] calls, then
+//! [`StoreError::Busy`] until the connection is replaced.
+
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
+use server::Snapshot;
+use server::clock::monotonic_now;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout, timeout_at};
+
+use super::address::Address;
+use super::standing::Standing;
+use crate::counters::StoreError;
+
+/// Calls that wait for a reply on one connection.
+const IN_FLIGHT_MAX: usize = 4096;
+
+/// A connection on which a reply is this late is taken for dead. Far above any deadline of a rate limit call, far below
+/// what an operator would call an outage.
+const STALLED_AFTER: Duration = Duration::from_millis(250);
+
+/// Between two pings, which find a dead connection when there are no calls.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The first and the longest pause between attempts to connect.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The bytes of commands that may wait for the socket.
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+
+/// A stream that a connection can be made of.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// A reply that is being waited for.
+type Pending = Pin<Box<dyn Future<Output = RedisResult<Vec<Value>>> + Send>>;
+
+/// What moves the bytes of a connection; it ends when the connection does.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A connection and its keeper.
+#[derive(Debug)]
+pub(super) struct Link {
+    address: Address,
+    connect_timeout: Duration,
+    standing: Arc<Standing>,
+    live: Snapshot<Option<Live>>,
+}
+
+/// The connection in use.
+#[derive(Debug)]
+struct Live {
+    connection: MultiplexedConnection,
+    slots: Arc<Semaphore>,
+    abandoned: mpsc::Sender<Abandoned>,
+    /// Told when a reply shows that the connection is of no use.
+    useless: Arc<Notify>,
+}
+
+/// A reply whose caller has gone.
+struct Abandoned {
+    reply: Pending,
+    asked_at: Instant,
+}
+
+impl Link {
+    pub(super) fn new(address: Address, connect_timeout: Duration, standing: Arc<Standing>) -> Self {
+        Self {
+            address,
+            connect_timeout,
+            standing,
+            live: Snapshot::new(None),
+        }
+    }
+
+    /// Whether there is a connection, as far as is known.
+    pub(super) fn is_connected(&self) -> bool {
+        self.live.load().is_some()
+    }
+
+    /// Sends commands and waits for their replies until `deadline`.
+    ///
+    /// Cancel-safe: commands that were sent are carried out, their replies dropped.
+    pub(super) async fn call(&self, pipeline: Pipeline, deadline: Instant) -> Result<Vec<Value>, StoreError> {
+        let live = self.live.load_owned();
+        let live = live.as_ref().as_ref().ok_or_else(not_connected)?;
+        let mut call = live.start(pipeline)?;
+        let Ok(replies) = timeout_at(deadline.into(), call.reply()).await else {
+            return Err(StoreError::DeadlineExceeded);
+        };
+        let replies = replies.map_err(|error| {
+            live.useless.notify_one();
+            StoreError::Unavailable(error.to_string())
+        })?;
+        if replies.iter().any(is_from_a_replica) {
+            live.useless.notify_one();
+        }
+        Ok(replies)
+    }
+
+    /// Keeps a connection, for ever.
+    pub(super) async fn keep_connected(self: Arc<Self>) {
+        let redis = self.address.to_string();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let began = monotonic_now();
+            let opened = timeout(self.connect_timeout, open(&self.address)).await;
+            match opened.unwrap_or_else(|_elapsed| Err(OpenError::TimedOut)) {
+                Ok((connection, driver)) => {
+                    self.standing.made(&redis);
+                    let why = self.use_up(connection, driver).await;
+                    self.standing.lost(&redis, why);
+                }
+                Err(error) => self.standing.refused(&redis, &error.to_string()),
+            }
+            // A connection that lasted is followed by a quick attempt; one that is lost right away is not.
+            if monotonic_now().saturating_duration_since(began) > self.connect_timeout + PAUSE_MAX {
+                pause = PAUSE_MIN;
+            }
+            sleep(shortened(pause)).await;
+            pause = pause.saturating_mul(2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Offers the connection to calls until it is of no use; says why it is not. What is in flight then fails at once,
+    /// because `driver` is dropped.
+    async fn use_up(&self, connection: MultiplexedConnection, driver: Driver) -> &'static str {
+        let (abandoned, calls_left) = mpsc::channel(IN_FLIGHT_MAX);
+        let useless = Arc::new(Notify::new());
+        let _withdrawn = Withdraw(&self.live);
+        self.live.store(Some(Live {
+            connection: connection.clone(),
+            slots: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            abandoned,
+            useless: useless.clone(),
+        }));
+        tokio::select! {
+            () = driver => "the connection was closed",
+            () = useless.notified() => "the connection failed",
+            () = reply_is_late(connection, calls_left) => "no reply in time",
+        }
+    }
+}
+
+/// Takes the connection from calls when it is used up, also when the keeper is dropped at shutdown.
+struct Withdraw<'l>(&'l Snapshot<Option<Live>>);
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        self.0.store(None);
+    }
+}
+
+impl Live {
+    /// Takes a slot and starts a call. Nothing is sent before it is polled.
+    fn start(&self, pipeline: Pipeline) -> Result<Call<'_>, StoreError> {
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            return Err(StoreError::Busy);
+        };
+        let mut connection = self.connection.clone();
+        let reply = async move {
+            let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
+            drop(slot);
+            replies
+        };
+        Ok(Call {
+            live: self,
+            asked_at: monotonic_now(),
+            pending: Some(Box::pin(reply)),
+        })
+    }
+}
+
+/// A call in flight. Dropped before its reply, it leaves the reply to the keeper.
+struct Call<'l> {
+    live: &'l Live,
+    asked_at: Instant,
+    pending: Option<Pending>,
+}
+
+impl Call<'_> {
+    async fn reply(&mut self) -> RedisResult<Vec<Value>> {
+        let Some(pending) = self.pending.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let reply = pending.await;
+        self.pending = None;
+        reply
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.pending.take() {
+            let asked_at = self.asked_at;
+            // Room for every slot there is; it fails only when the keeper is gone, and then so is the reply.
+            drop(self.live.abandoned.try_send(Abandoned { reply, asked_at }));
+        }
+    }
+}
+
+/// Waits until a ping or an abandoned call got no reply for [`STALLED_AFTER`].
+async fn reply_is_late(connection: MultiplexedConnection, mut calls_left: mpsc::Receiver<Abandoned>) {
+    let mut pings = interval(PING_INTERVAL);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut waiting = FuturesUnordered::new();
+    loop {
+        let abandoned = tokio::select! {
+            Some(answered) = waiting.next(), if !waiting.is_empty() => match answered {
+                Ok(_reply_or_broken) => continue,
+                Err(_elapsed) => return,
+            },
+            Some(abandoned) = calls_left.recv() => abandoned,
+            _tick = pings.tick() => ping(connection.clone()),
+        };
+        waiting.push(timeout_at((abandoned.asked_at + STALLED_AFTER).into(), abandoned.reply));
+    }
+}
+
+fn ping(mut connection: MultiplexedConnection) -> Abandoned {
+    let reply = async move {
+        connection
+            .send_packed_command(&Cmd::ping())
+            .await
+            .map(|reply| vec![reply])
+    };
+    Abandoned {
+        reply: Box::pin(reply),
+        asked_at: monotonic_now(),
+    }
+}
+
+/// Why no connection was made.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Redis(#[from] redis::RedisError),
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("TLS to Redis is not supported by this version")]
+    Tls,
+}
+
+/// Connects, logs in, and waits for the answer to a ping: a server that is loading its data, or hangs, is not there yet.
+async fn open(address: &Address) -> Result<(MultiplexedConnection, Driver), OpenError> {
+    let socket: Box<dyn Socket> = match address.place() {
+        ConnectionAddr::Tcp(host, port) => {
+            let socket = TcpStream::connect((host.as_str(), *port)).await?;
+            socket.set_nodelay(true)?;
+            Box::new(socket)
+        }
+        ConnectionAddr::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        ConnectionAddr::TcpTls { .. } | _ => return Err(OpenError::Tls),
+    };
+    let config = AsyncConnectionConfig::new()
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(IN_FLIGHT_MAX)
+        .set_write_backpressure_boundary(WRITE_BUFFER_BYTES);
+    let opened = MultiplexedConnection::new_with_config(address.login(), socket, config).await?;
+    let (mut connection, driver) = opened;
+    let mut driver: Driver = Box::pin(driver);
+    let ping = Cmd::ping();
+    tokio::select! {
+        answer = connection.send_packed_command(&ping) => answer?.extract_error()?,
+        () = &mut driver => return Err(closed().into()),
+    };
+    Ok((connection, driver))
+}
+
+fn closed() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the connection was closed")
+}
+
+fn not_connected() -> StoreError {
+    StoreError::Unavailable("not connected".to_owned())
+}
+
+/// A write refused because the server is a replica: its role changed, and connecting anew may find the master.
+fn is_from_a_replica(reply: &Value) -> bool {
+    let read_only = ErrorKind::Server(ServerErrorKind::ReadOnly);
+    matches!(reply, Value::ServerError(error) if error.kind().is_some_and(|kind| ErrorKind::Server(kind) == read_only))
+}
+
+/// Half to all of `pause`, so that replicas that lost one server do not come back to it in step.
+fn shortened(pause: Duration) -> Duration {
+    let per_mille = 500 + u32::try_from(RandomState::new().hash_one(()) % 501).unwrap_or(0);
+    (pause / 1_000).saturating_mul(per_mille)
+}
