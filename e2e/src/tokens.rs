@@ -154,8 +154,23 @@ pub fn tampered(token: &str, claims: &Value) -> String {
 ///
 /// It is not a token.
 pub fn claims(token: &str) -> Result<Value> {
-    let payload = token.split('.').nth(1).context("a token has three parts")?;
-    Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload)?)?)
+    unverified(token, 1)
+}
+
+/// The `kid` of a token, unverified.
+///
+/// # Errors
+///
+/// It is not a token, or names no key.
+pub fn key_id(token: &str) -> Result<String> {
+    let header = unverified(token, 0)?;
+    let id = header.get("kid").and_then(Value::as_str);
+    Ok(id.context("no kid")?.to_owned())
+}
+
+fn unverified(token: &str, index: usize) -> Result<Value> {
+    let part = token.split('.').nth(index).context("a token has three parts")?;
+    Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part)?)?)
 }
 
 fn part(json: &Value) -> String {
