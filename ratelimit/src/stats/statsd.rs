@@ -41,6 +41,16 @@ pub struct Target {
     pub format: Format,
 }
 
+impl Target {
+    /// A target by host, which may be an IPv6 address with or without brackets, and port.
+    #[must_use]
+    pub fn new(host: &str, port: u16, protocol: Protocol, format: Format) -> Self {
+        let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        let address = if is_bare_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Self { address, protocol, format }
+    }
+}
+
 /// What lines look like.
 #[derive(Clone, Debug)]
 pub enum Format {
@@ -229,6 +239,18 @@ impl Sender<'_> {
         {
             self.warned = Some(now);
             tracing::warn!(address = self.address, %error, "cannot send statistics; will try again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv6_hosts_are_bracketed() {
+        for (host, address) in [("::1", "[::1]:8125"), ("[::1]", "[::1]:8125"), ("a.example", "a.example:8125")] {
+            assert_eq!(Target::new(host, 8125, Protocol::Tcp, Format::Statsd).address, address);
         }
     }
 }
