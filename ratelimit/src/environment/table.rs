@@ -48,7 +48,7 @@ const TLS: &[Variable] = &[
 ];
 
 const PROCESS: &[Variable] = &[
-    v("LOG_LEVEL", Text, "WARN", "panic, fatal, error, warn, info, debug or trace, in any case"),
+    v("LOG_LEVEL", Text, "INFO", "panic, fatal, error, warn, info, debug or trace, in any case"),
     v("LOG_FORMAT", Text, "text", "text, or json for one object a line"),
     v("FORCE_START_WITHOUT_INITIAL_CONFIG", Bool, "false", "serve before limits were loaded"),
     v("HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED", Bool, "false", "unhealthy until limits for a domain were loaded"),
