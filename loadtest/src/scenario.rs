@@ -126,3 +126,62 @@ impl Keys {
 fn float_to_index(drawn: f64) -> u64 {
     format!("{drawn:.0}").parse().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn shipped() -> Vec<Scenario> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        files
+            .filter(|path| !path.ends_with("rules.yaml"))
+            .map(|path| Scenario::read(&path).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn every_shipped_scenario_can_be_read() {
+        assert!(shipped().len() >= 4);
+    }
+
+    #[test]
+    fn the_filler_adds_siblings_to_the_rules() {
+        let scenario = shipped().remove(0);
+        assert_eq!(
+            scenario.rules_text().matches("key: filler").count(),
+            scenario.filler_rules
+        );
+    }
+
+    #[test]
+    fn a_request_holds_the_drawn_number() {
+        let mut scenario = shipped().remove(0);
+        scenario.descriptors = vec![vec![("tenant".to_owned(), "t{n}".to_owned())]];
+        let request = scenario.request(42);
+        assert_eq!(request.descriptors[0].entries[0].value, "t42");
+    }
+
+    #[test]
+    fn keys_are_drawn_as_they_say() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut draw = |keys: &Keys, sequence| keys.draw(sequence, &mut rng).unwrap();
+        assert_eq!(draw(&Keys::One, 7), 0);
+        assert_eq!(draw(&Keys::Distinct, 7), 7);
+        let zipf = Keys::Zipf { count: 10, skew: 1.1 };
+        assert!((0..1_000).all(|sequence| (1..=10).contains(&draw(&zipf, sequence))));
+    }
+
+    #[test]
+    fn an_impossible_load_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("scenario.yaml");
+        let text =
+            "name: x\ndomain: x\ndescriptors: []\nkeys: {draw: one}\nstore: memory\nrules: x\ndepth: 1\nrequests: 1\n";
+        std::fs::write(&path, text).unwrap();
+        let error = Scenario::read(&path).unwrap_err().to_string();
+        assert!(error.contains("depth"), "{error}");
+    }
+}

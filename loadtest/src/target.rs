@@ -204,3 +204,27 @@ where
         Err(_elapsed) => bail!("{what} was not up within {} s", START_DEADLINE.as_secs()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_named_targets() {
+        let named: Named = "peer=127.0.0.1:8081,pid=12".parse().unwrap();
+        assert_eq!(
+            (named.name.as_str(), named.address.as_str(), named.pid),
+            ("peer", "127.0.0.1:8081", Some(12))
+        );
+        let named: Named = "peer=localhost:8081".parse().unwrap();
+        assert_eq!(named.pid, None);
+    }
+
+    #[test]
+    fn refuses_what_names_no_target() {
+        for text in ["", "peer", "=a:1", "peer=host", "peer=a:1,pid=x"] {
+            let error = text.parse::<Named>().unwrap_err();
+            assert!(error.contains("NAME=HOST:PORT"), "{error}");
+        }
+    }
+}
