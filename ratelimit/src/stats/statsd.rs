@@ -46,8 +46,16 @@ impl Target {
     #[must_use]
     pub fn new(host: &str, port: u16, protocol: Protocol, format: Format) -> Self {
         let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
-        let address = if is_bare_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        Self { address, protocol, format }
+        let address = if is_bare_ipv6 {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        Self {
+            address,
+            protocol,
+            format,
+        }
     }
 }
 
@@ -249,7 +257,11 @@ mod tests {
 
     #[test]
     fn ipv6_hosts_are_bracketed() {
-        for (host, address) in [("::1", "[::1]:8125"), ("[::1]", "[::1]:8125"), ("a.example", "a.example:8125")] {
+        for (host, address) in [
+            ("::1", "[::1]:8125"),
+            ("[::1]", "[::1]:8125"),
+            ("a.example", "a.example:8125"),
+        ] {
             assert_eq!(Target::new(host, 8125, Protocol::Tcp, Format::Statsd).address, address);
         }
     }
