@@ -17,7 +17,7 @@ use crate::problem::Position;
 /// Most bytes of one text.
 pub const TEXT_BYTES_MAX: usize = 16 << 20;
 /// Most levels of lists and maps inside each other, counting what aliases bring in.
-pub const DEPTH_MAX: usize = 100;
+pub const DEPTH_MAX: usize = 200;
 /// Most nodes written in one text.
 pub const NODES_MAX: usize = 4_000_000;
 /// Most nodes that aliases may add, or ten times what is written if that is more.

@@ -178,13 +178,13 @@ fn bounds_size_depth_and_aliases() {
     assert_eq!(parse(nested(DEPTH_MAX).as_bytes()).unwrap().len(), 1);
     refuses(
         nested(DEPTH_MAX + 1),
-        "line 1: document is nested deeper than 100 levels",
+        "line 1: document is nested deeper than 200 levels",
     );
     // The depth that aliases bring in counts too.
     let chain: Vec<_> = (1..=DEPTH_MAX).map(|n| format!("- &a{n} [*a{}]", n - 1)).collect();
     refuses(
         format!("- &a0 x\n{}\n", chain.join("\n")),
-        "line 101: document is nested deeper than 100 levels",
+        "line 201: document is nested deeper than 200 levels",
     );
     let ten = |n: usize| vec![format!("*a{n}"); 10].join(",");
     let laughs: Vec<_> = (1..9).map(|n| format!("a{n}: &a{n} [{}]", ten(n - 1))).collect();
