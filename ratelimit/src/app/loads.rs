@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::limits::Limits;
 use crate::metrics::{Event, Metrics};
+use crate::settings::HealthNeed;
 
 /// What is told, and to whom. Clones tell the same; a clone begins where the loads are then.
 #[derive(Clone, Debug)]
@@ -15,8 +16,8 @@ pub(super) struct LoadReports {
     pub(super) status: watch::Receiver<Status>,
     pub(super) limits: Current<Limits>,
     pub(super) metrics: Arc<Metrics>,
-    /// Set if health waits for limits.
-    pub(super) health: Option<Arc<Component>>,
+    /// What health waits for, if for anything.
+    pub(super) health: Option<(HealthNeed, Arc<Component>)>,
 }
 
 impl LoadReports {
@@ -40,15 +41,25 @@ impl LoadReports {
         for _ in told.failed..now.failed {
             self.metrics.count(Event::ConfigRefused);
         }
-        // A load that failed changes nothing: the limits before it are still in force.
-        let Some(health) = self.health.as_ref().filter(|_| now.succeeded > told.succeeded) else {
-            return;
-        };
-        if self
-            .limits
-            .load()
-            .is_some_and(|limits| limits.rules.domains().len() > 0)
-        {
+        if let Some((need, health)) = &self.health {
+            match need {
+                HealthNeed::AnyLoad => Self::tell_of_any(now, health),
+                // A load that failed changes nothing: the limits before it are still in force.
+                HealthNeed::Limits if now.succeeded > told.succeeded => self.tell_of_limits(health),
+                HealthNeed::Limits => {}
+            }
+        }
+    }
+
+    fn tell_of_any(now: &Status, health: &Component) {
+        if now.succeeded > 0 || now.failed > 0 {
+            health.set_healthy();
+        }
+    }
+
+    fn tell_of_limits(&self, health: &Component) {
+        let limits = self.limits.load();
+        if limits.is_some_and(|limits| limits.rules.domains().len() > 0) {
             health.set_healthy();
         } else {
             health.set_failing("no limits are loaded");

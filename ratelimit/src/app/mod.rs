@@ -2,18 +2,17 @@
 
 mod doors;
 mod loads;
+mod source;
 
 use std::sync::Arc;
 
 use proto::ratelimit::RateLimitServiceServer;
-use ratelimit_core::{BuildOptions, UnixTime};
+use ratelimit_core::UnixTime;
 use server::clock::unix_now;
 use server::health::Health;
 use server::listen::{Protocol, ReloadingTls, Server};
 use server::metrics::Registry;
-use server::reload::Reloader;
 use server::shutdown::Shutdown;
-use server::source::SourceFile;
 use server::task::Tasks;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::oneshot;
@@ -21,11 +20,11 @@ use tokio::time::{Duration, interval};
 
 use self::doors::Doors;
 use self::loads::LoadReports;
+use self::source::Source;
 use crate::counters::{Counters, Memory, Redis};
-use crate::limits::{self, Limits};
 use crate::metrics::{Metrics, RESPONSE_TIME};
 use crate::service::Service;
-use crate::settings::{LimitSource, Settings, StoreSettings};
+use crate::settings::{Settings, StoreSettings};
 use crate::stats::sink::{self, Recorder};
 
 /// Between two looks for counters in memory whose window is over.
@@ -50,7 +49,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let (recorder, pusher) = sink::open(&settings.statistics, &metrics.source())?;
     let response_time = recorder.timer(RESPONSE_TIME);
-    let mut limits = reloader(&settings.source, settings.build, &metrics);
+    let mut limits = Source::new(settings.source, settings.build, &metrics);
     // Before the first request: nobody is to be told that nothing is loaded when a good file is there.
     limits.load().await;
     let reports = LoadReports {
@@ -58,8 +57,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         limits: limits.current(),
         metrics: metrics.clone(),
         health: settings
-            .health_needs_limits
-            .then(|| Arc::new(health.component("config"))),
+            .health_needs
+            .map(|need| (need, Arc::new(health.component("config")))),
     };
     let service = Service::new(
         limits.current(),
@@ -96,7 +95,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
             );
         }
     }
-    tasks.spawn("limit files", until_closing(limits.run(), shutdown.clone()));
+    tasks.spawn("limits", limits.run(shutdown.clone()));
     tasks.keep_running("load reports", move || reports.clone().run());
     // Statistics end last, so that the last requests are among them.
     let last_tasks = Tasks::new(shutdown.clone());
@@ -152,20 +151,4 @@ fn sweep_memory(counters: &Arc<Counters>, tasks: &Tasks) {
             }
         }
     });
-}
-
-fn reloader(source: &LimitSource, options: BuildOptions, metrics: &Arc<Metrics>) -> Reloader<Limits> {
-    let (metrics, prefix) = (metrics.clone(), source.name_prefix.clone());
-    let build = move |files: &[SourceFile], _before: Option<&Limits>| {
-        let ours = files.iter().filter(|file| file.name.starts_with(&prefix));
-        limits::build(ours, options, &metrics)
-    };
-    Reloader::new(source.root.clone(), source.selection, build)
-}
-
-async fn until_closing(work: impl Future<Output = ()>, shutdown: Shutdown) {
-    tokio::select! {
-        () = work => {}
-        () = shutdown.closing() => {}
-    }
 }

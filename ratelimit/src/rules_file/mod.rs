@@ -123,7 +123,8 @@ impl Read {
     }
 }
 
-fn problem(found: RuleProblem) -> Problem {
+/// A problem of rules, as documents tell theirs.
+pub(crate) fn problem(found: RuleProblem) -> Problem {
     Problem {
         file: found.file,
         position: found.position.map(|place| Position {

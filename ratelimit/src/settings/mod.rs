@@ -4,6 +4,7 @@
 //! are named in one warning. All problems are reported at once.
 
 mod command;
+mod control_plane;
 mod ours;
 mod sources;
 mod statistics;
@@ -19,7 +20,7 @@ use server::listen::{Address, Limits, TlsSettings};
 use server::log;
 use server::shutdown::Timing;
 
-pub use self::sources::LimitSource;
+pub use self::sources::{FileSource, HealthNeed, LimitSource};
 use self::statistics::Environment;
 pub use self::statistics::Scrapes;
 pub use self::stores::StoreSettings;
@@ -75,8 +76,8 @@ pub struct Settings {
     pub source: LimitSource,
     /// How limits are built.
     pub build: BuildOptions,
-    /// Whether health waits for limits.
-    pub health_needs_limits: bool,
+    /// What health waits for, if for anything.
+    pub health_needs: Option<HealthNeed>,
     /// Where hits are counted.
     pub store: StoreSettings,
     /// How requests are answered.
@@ -153,7 +154,7 @@ fn settings(values: &mut Values<'_>, environment: Environment<'_>) -> Option<Set
         grpc_limits,
         tls: tls(values),
         build: build_options(values),
-        health_needs_limits: values.bool("HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED"),
+        health_needs: sources::health_need(values),
         service: service(values),
         shutdown,
         ports_file: values
@@ -161,7 +162,7 @@ fn settings(values: &mut Values<'_>, environment: Environment<'_>) -> Option<Set
             .filter(|path| !path.is_empty())
             .map(PathBuf::from),
         without_effect: values.unused(),
-        source,
+        source: source?,
         listen,
         scrapes: scrapes?,
         statistics: statistics?,

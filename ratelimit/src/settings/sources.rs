@@ -1,17 +1,37 @@
-//! Where the limit files are.
+//! Where limits come from, and what health waits for.
 
 use std::path::{Path, PathBuf};
 
 use server::source::{DotFiles, Extensions, Selection};
 
+use super::control_plane;
 use super::values::Values;
+use crate::xds;
 
 /// Looked for in this order when nothing says where limits are.
 const DEFAULTS: [&str; 2] = ["config/ratelimit", "/etc/ratelimit"];
 
+/// Where limits come from.
+#[derive(Clone, Debug)]
+pub enum LimitSource {
+    /// Files that are followed.
+    Files(FileSource),
+    /// A control plane that pushes them.
+    ControlPlane(Box<xds::Settings>),
+}
+
+/// What health waits for at start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HealthNeed {
+    /// That loading was tried once, whatever came of it.
+    AnyLoad,
+    /// That there is a domain with limits, now and later.
+    Limits,
+}
+
 /// A tree of limit files, or one file.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LimitSource {
+pub struct FileSource {
     /// What is read and watched.
     pub root: PathBuf,
     /// Which of its files.
@@ -20,14 +40,34 @@ pub struct LimitSource {
     pub name_prefix: String,
 }
 
+/// `CONFIG_TYPE` chooses; files if it says nothing.
+pub(super) fn source(values: &mut Values<'_>) -> Option<LimitSource> {
+    match values.text("CONFIG_TYPE") {
+        "FILE" => Some(LimitSource::Files(files(values))),
+        "GRPC_XDS_SOTW" => control_plane::control_plane(values).map(|found| LimitSource::ControlPlane(Box::new(found))),
+        _ => {
+            let message = "not a source of limits (allowed: FILE, GRPC_XDS_SOTW)";
+            values.problem("CONFIG_TYPE", message.to_owned());
+            None
+        }
+    }
+}
+
+/// Files are there or not when the listeners open. A control plane speaks when it will: unless told otherwise, health
+/// waits for its first word. (The ports of envoyproxy/ratelimit stay closed until then.)
+pub(super) fn health_need(values: &Values<'_>) -> Option<HealthNeed> {
+    let is_pushed = values.text("CONFIG_TYPE") == "GRPC_XDS_SOTW";
+    if values.bool("HEALTHY_WITH_AT_LEAST_ONE_CONFIG_LOADED") {
+        Some(HealthNeed::Limits)
+    } else {
+        (is_pushed && !values.bool("FORCE_START_WITHOUT_INITIAL_CONFIG")).then_some(HealthNeed::AnyLoad)
+    }
+}
+
 /// From `--config`, or from `RUNTIME_*` when one of them names a place, or from the first default that exists.
 ///
 /// A tree of `RUNTIME_*` may appear later, as it may for envoyproxy/ratelimit; a path that somebody typed must be there.
-pub(super) fn source(values: &mut Values<'_>) -> LimitSource {
-    if values.set("CONFIG_TYPE").is_some_and(|kind| kind != "FILE") {
-        let message = "not supported by this version (allowed: FILE)";
-        values.problem("CONFIG_TYPE", message.to_owned());
-    }
+fn files(values: &mut Values<'_>) -> FileSource {
     let may_be_absent = values.bool("FORCE_START_WITHOUT_INITIAL_CONFIG");
     if let Some(path) = values.set("RATELIMIT_CONFIG") {
         if !Path::new(path).exists() && !may_be_absent {
@@ -47,8 +87,8 @@ pub(super) fn source(values: &mut Values<'_>) -> LimitSource {
     documents(there.unwrap_or(DEFAULTS[0]))
 }
 
-fn documents(path: &str) -> LimitSource {
-    LimitSource {
+fn documents(path: &str) -> FileSource {
+    FileSource {
         root: PathBuf::from(path),
         selection: Selection {
             dot_files: DotFiles::Ignore,
@@ -60,7 +100,7 @@ fn documents(path: &str) -> LimitSource {
 
 /// As envoyproxy/ratelimit reads its tree: with `RUNTIME_WATCH_ROOT` everything below the subdirectory whose name begins
 /// with the application's, else only the application's directory. What is watched is the same here either way.
-fn runtime(values: &Values<'_>) -> LimitSource {
+fn runtime(values: &Values<'_>) -> FileSource {
     let dot_files = if values.bool("RUNTIME_IGNOREDOTFILES") {
         DotFiles::Ignore
     } else {
@@ -69,7 +109,7 @@ fn runtime(values: &Values<'_>) -> LimitSource {
     let above = Path::new(values.text("RUNTIME_ROOT")).join(values.text("RUNTIME_SUBDIRECTORY"));
     let application = values.text("RUNTIME_APPDIRECTORY");
     let whole_root = values.bool("RUNTIME_WATCH_ROOT");
-    LimitSource {
+    FileSource {
         root: if whole_root { above } else { above.join(application) },
         selection: Selection {
             dot_files,

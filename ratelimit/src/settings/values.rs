@@ -16,7 +16,8 @@ use super::ours;
 use crate::environment::{self, Kind, Variable};
 
 /// Variables whose text may hold a password.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
+    "CONFIG_GRPC_XDS_CLIENT_ADDITIONAL_HEADERS",
     "REDIS_URL",
     "REDIS_AUTH",
     "REDIS_SENTINEL_AUTH",
