@@ -5,6 +5,7 @@
 
 mod control_plane;
 mod follower;
+mod program;
 mod resources;
 mod tls;
 

@@ -21,9 +21,9 @@ use crate::follower::{Follower, patient, settings};
 use crate::{good, good_lines};
 
 /// A certificate and its key, PEM.
-struct Pair {
-    certificate: String,
-    key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Pair {
@@ -35,16 +35,16 @@ impl Pair {
 }
 
 /// What `certgen` makes: an authority that signs both sides.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
@@ -59,16 +59,16 @@ impl Authority {
         }
     }
 
-    fn pair(&self, name: &str) -> Pair {
+    pub(crate) fn pair(&self, name: &str) -> Pair {
         self.sign(name, &KeyPair::generate().unwrap())
     }
 
-    fn client(&self) -> Pair {
+    pub(crate) fn client(&self) -> Pair {
         self.pair("*.envoy-gateway-system")
     }
 
     /// TLS 1.3 only, client certificates of this authority only.
-    fn server(&self, name: &str) -> ServerConfig {
+    pub(crate) fn server(&self, name: &str) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateDer::from_pem_slice(self.sign(name, &key).certificate.as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
@@ -92,10 +92,10 @@ impl Authority {
 }
 
 /// `/certs` of the pod.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    fn new(authority: &Authority, pair: &Pair) -> Self {
+    pub(crate) fn new(authority: &Authority, pair: &Pair) -> Self {
         let files = Self(TempDir::new().unwrap());
         files.write("ca.crt", &authority.pem());
         files.write("tls.crt", &pair.certificate);
@@ -105,6 +105,11 @@ impl Files {
 
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// As a variable names it.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
     }
 
     fn path(&self, name: &str) -> PathBuf {
