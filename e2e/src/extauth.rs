@@ -76,9 +76,6 @@ fn command(setup: &Setup, grpc: SocketAddr, ports_file: &Path) -> Result<Command
         .arg(ports_file);
     command.arg("--grpc-addr").arg(grpc.to_string());
     command
-        .arg("--http-addr")
-        .arg(setup.ports.address(Port::ExtauthHttp).to_string());
-    command
         .arg("--admin-addr")
         .arg(setup.ports.address(Port::ExtauthAdmin).to_string());
     command.arg("--log-level").arg("info");

@@ -25,13 +25,12 @@ pub enum Port {
     RatelimitDebug,
     RatelimitMetrics,
     ExtauthGrpc,
-    ExtauthHttp,
     ExtauthAdmin,
 }
 
 impl Port {
     /// All of them, each with its name on the command line and its documented number.
-    pub const ALL: [(Self, &'static str, u16); 11] = [
+    pub const ALL: [(Self, &'static str, u16); 10] = [
         (Self::Envoy, "envoy", 10000),
         (Self::EnvoyAdmin, "envoy-admin", 9901),
         (Self::Issuer, "issuer", 10001),
@@ -41,7 +40,6 @@ impl Port {
         (Self::RatelimitDebug, "ratelimit-debug", 6070),
         (Self::RatelimitMetrics, "ratelimit-metrics", 9090),
         (Self::ExtauthGrpc, "extauth-grpc", 9000),
-        (Self::ExtauthHttp, "extauth-http", 8000),
         (Self::ExtauthAdmin, "extauth-admin", 9001),
     ];
 }

@@ -20,6 +20,9 @@ use crate::ratelimit::{self, RateLimit};
 use crate::redis::Redis;
 use crate::upstream::Upstream;
 
+/// How often the shipped file has the key set fetched again.
+const KEY_REFRESH: &str = "refreshInterval: 30s";
+
 /// Where counters are kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Store {
@@ -47,6 +50,8 @@ pub struct Options {
     pub limits: Limits,
     /// Whether the key set can be fetched at start.
     pub key_set: KeySet,
+    /// How often it is fetched again; `None` for what the shipped file says.
+    pub key_refresh: Option<&'static str>,
     /// Which ports are taken.
     pub ports: Ports,
 }
@@ -59,6 +64,7 @@ impl Options {
             store,
             limits: Limits::Copied,
             key_set: KeySet::Up,
+            key_refresh: None,
             ports: Ports::free(),
         }
     }
@@ -104,7 +110,13 @@ impl Stack {
 
         let policies = here.join("extauth");
         let addresses = Addresses::default().with("issuer", 10001, issuer.asks.address());
-        copy(&shipped.join("extauth"), &policies, |text| addresses.rewrite_text(text))?;
+        copy(&shipped.join("extauth"), &policies, |text| {
+            let text = addresses.rewrite_text(text);
+            match options.key_refresh {
+                Some(refresh) => text.replace(KEY_REFRESH, &format!("refreshInterval: {refresh}")),
+                None => text,
+            }
+        })?;
         let setup = extauth::Setup {
             policies: policies.clone(),
             ports: ports.clone(),

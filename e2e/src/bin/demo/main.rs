@@ -91,6 +91,7 @@ async fn run(arguments: &Arguments, narrator: &mut Narrator) -> Result<Outcome> 
         store: arguments.store,
         limits: Limits::Shipped,
         key_set: KeySet::Up,
+        key_refresh: None,
         ports,
     };
     let mut stack = Stack::start(options).await?;

@@ -33,6 +33,7 @@ pub(crate) struct Narrator {
     out: Stdout,
     colours: bool,
     steps: u32,
+    last_why: Option<&'static str>,
 }
 
 impl Narrator {
@@ -42,6 +43,7 @@ impl Narrator {
             colours: out.is_terminal(),
             out,
             steps: 0,
+            last_why: None,
         }
     }
 
@@ -66,20 +68,33 @@ impl Narrator {
 
     pub(crate) fn step(&mut self, step: &Step) {
         self.steps = self.steps.saturating_add(1);
-        self.line(&format!("{:>3}  {}", self.steps, self.paint(BOLD, &step.title)));
-        self.line(&format!("     {} {}", self.paint(DIM, "sent"), sent(&step.request)));
         let colour = match step.answer.status {
             200..=299 => GREEN,
             429 => YELLOW,
             _ => RED,
         };
         let status = self.paint(colour, &step.answer.status.to_string());
-        self.line(&format!(
-            "     {} {status}{}",
-            self.paint(DIM, "got "),
-            got(&step.answer)
-        ));
-        self.line(&format!("     {} {}", self.paint(DIM, "why "), step.why));
+        if self.last_why == Some(step.why) {
+            // The same again needs one line.
+            let left = step
+                .answer
+                .header("x-ratelimit-remaining")
+                .map_or(String::new(), |left| format!(", {left} left"));
+            self.line(&format!(
+                "{:>3}  {}: GET {} -> {status}{left}",
+                self.steps, step.title, step.request.path
+            ));
+        } else {
+            self.line(&format!("{:>3}  {}", self.steps, self.paint(BOLD, &step.title)));
+            self.line(&format!("     {} {}", self.paint(DIM, "sent"), sent(&step.request)));
+            self.line(&format!(
+                "     {} {status}{}",
+                self.paint(DIM, "got "),
+                got(&step.answer)
+            ));
+            self.line(&format!("     {} {}", self.paint(DIM, "why "), step.why));
+        }
+        self.last_why = Some(step.why);
         for wrong in &step.wrong {
             self.line(&format!("     {} {wrong}", self.paint(RED, "WRONG")));
         }
