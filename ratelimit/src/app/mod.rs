@@ -41,6 +41,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::warn!(variables, "set, but without effect in this version");
     }
     let shutdown = Shutdown::new(settings.shutdown);
+    // In this order: the handlers are there before anything else is, so that a signal during start ends it in order too.
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let ending = async { Ok(shutdown.clone().run(&signals).await?) };
+    tokio::try_join!(ending, serve_until(shutdown.clone(), settings))?;
+    Ok(())
+}
+
+async fn serve_until(shutdown: Shutdown, settings: Settings) -> anyhow::Result<()> {
     let tasks = Tasks::new(shutdown.clone());
     let health = Health::new("ratelimit", shutdown.clone());
     let metrics = Arc::new(Metrics::default());
@@ -103,21 +111,19 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     if let Some(pusher) = pusher {
         last_tasks.spawn("statistics", pusher.run(async { drop(stop.await) }));
     }
-    end(shutdown, &tasks).await?;
+    end(&shutdown, &tasks).await;
     drop(all_served);
     drop(last_tasks.finished().await);
     Ok(())
 }
 
-/// Waits for a signal, or for a task that the process cannot do without, and for everything to end.
-async fn end(shutdown: Shutdown, tasks: &Tasks) -> anyhow::Result<()> {
-    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    shutdown.run(&signals).await?;
+/// Waits for the end, and for everything to end.
+async fn end(shutdown: &Shutdown, tasks: &Tasks) {
+    shutdown.closing().await;
     let left = tasks.finished().await;
     if !left.is_empty() {
         tracing::warn!(tasks = left.join(" "), "ending although these still run");
     }
-    Ok(())
 }
 
 fn scrape_registry(recorder: Recorder) -> anyhow::Result<Option<Registry>> {
