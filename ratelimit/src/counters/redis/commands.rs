@@ -86,7 +86,11 @@ fn count(reply: Option<Value>) -> Result<u64, StoreError> {
             let negative = |_out_of_range| StoreError::Rejected(format!("a counter stands at {count}"));
             u64::try_from(count).map_err(negative)
         }
-        Some(Value::ServerError(error)) => rejected(error.to_string()),
+        // In its own words, which are what an operator searches for.
+        Some(Value::ServerError(error)) => {
+            let details = error.details().unwrap_or_default();
+            rejected(format!("{} {details}", error.code()))
+        }
         Some(_) => rejected("a reply is not a number".to_owned()),
         None => rejected("a reply is missing".to_owned()),
     }
