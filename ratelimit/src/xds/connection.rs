@@ -50,13 +50,13 @@ pub(super) enum ConnectError {
         path: PathBuf,
     },
     /// What the files hold or the settings say cannot be used.
-    #[error("the TLS settings cannot be used: {}", chain(.0))]
+    #[error("the TLS settings cannot be used: {}", causes(.0))]
     Unusable(#[source] tonic::transport::Error),
     /// The task that reads the files did not end.
     #[error("reading the certificates was interrupted")]
     Interrupted,
     /// Refused, unknown, or not trusted.
-    #[error("{}", chain(.0))]
+    #[error("{}", causes(.0))]
     Unreachable(#[source] tonic::transport::Error),
     /// Nobody answered.
     #[error("no connection within {} s", CONNECT_DEADLINE.as_secs())]
@@ -211,10 +211,12 @@ fn with_tls(endpoint: &Endpoint, name: &str, material: &Material) -> Result<Endp
     with_system.or_else(|_no_system_roots| endpoint.clone().tls_config(tls))
 }
 
-/// An error and its causes: what tonic prints of its own is "transport error".
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+/// The causes of an error, or the error if it has none: what tonic says of its own is only "transport error".
+pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let first = error.source().unwrap_or(error);
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.dedup();
     texts.join(": ")
 }
 

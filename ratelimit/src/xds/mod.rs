@@ -139,9 +139,9 @@ impl Reports {
         if matches!(ended, Ended::Renewed) {
             tracing::info!(%server, "{reason}");
         } else if self.last.as_ref() == Some(&reason) {
-            tracing::debug!(%server, %reason, "still no configuration server; the rules in force stay");
+            tracing::debug!(%server, %reason, "still without the configuration server; the limits in force stay");
         } else {
-            tracing::warn!(%server, %reason, "lost the configuration server; the rules in force stay");
+            tracing::warn!(%server, %reason, "without the configuration server; the limits in force stay");
             self.last = Some(reason);
         }
     }

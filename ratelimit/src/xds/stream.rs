@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
 use super::backoff::{Backoff, draw};
-use super::connection::{ConnectError, Connector, chain};
+use super::connection::{ConnectError, Connector, causes};
 use super::resource;
 use super::settings::Settings;
 use super::subscription::{Push, Received, Subscription};
@@ -56,7 +56,7 @@ impl fmt::Display for Ended {
                 write!(f, "{:?}: {}", status.code(), status.message())?;
                 status
                     .source()
-                    .map_or(Ok(()), |source| write!(f, ": {}", chain(source)))
+                    .map_or(Ok(()), |source| write!(f, ": {}", causes(source)))
             }
             Self::Unread => write!(f, "the server read nothing for {} s", SEND_DEADLINE.as_secs()),
             Self::Renewed => f.write_str("certificates changed, connecting anew to the configuration server"),
