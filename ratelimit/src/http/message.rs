@@ -258,9 +258,14 @@ fn is_zero(number: &u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use proto::google::Duration;
 
-    use super::*;
+    // `Value` is a type of proptest's traits too.
+    use super::{
+        Code, DescriptorStatus, Entry, Object, RateLimit, RateLimitDescriptor, RateLimitOverride, RateLimitRequest,
+        RateLimitResponse, RequestMessage, ResponseMessage, UInt64Value, Unit,
+    };
 
     fn read(text: &str) -> Result<RateLimitRequest, String> {
         let message = serde_json::from_str::<Object<RequestMessage>>(text);
@@ -393,5 +398,44 @@ mod tests {
         );
         let empty = serde_json::to_string(&ResponseMessage::from_proto(RateLimitResponse::default())).unwrap();
         assert_eq!(empty, "{}");
+    }
+
+    /// JSON of the right shape with odd values in odd places.
+    fn odd_json() -> impl Strategy<Value = String> {
+        let name = prop::sample::select(vec![
+            "domain",
+            "descriptors",
+            "hitsAddend",
+            "entries",
+            "key",
+            "limit",
+            "unit",
+            "x",
+        ]);
+        let leaf = prop::sample::select(vec![
+            "null",
+            "1",
+            "-0.0",
+            "1e308",
+            "\"\\u0000\"",
+            "\"7\"",
+            "true",
+            "\"MINUTE\"",
+        ]);
+        leaf.prop_map(str::to_owned).prop_recursive(4, 32, 4, move |inner| {
+            let member = (name.clone(), inner.clone()).prop_map(|(name, value)| format!("\"{name}\":{value}"));
+            let object = prop::collection::vec(member, 0..4).prop_map(|members| format!("{{{}}}", members.join(",")));
+            let array = prop::collection::vec(inner, 0..4).prop_map(|values| format!("[{}]", values.join(",")));
+            prop_oneof![object, array]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in prop_oneof![odd_json(), any::<String>()]) {
+            if let Ok(request) = read(&text) {
+                prop_assert!(text.trim_start().starts_with('{'), "{request:?}");
+            }
+        }
     }
 }

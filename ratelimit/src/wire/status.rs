@@ -39,3 +39,46 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::Internal(_) => Code::Internal,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratelimit_core::ReadingsMismatch;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(refusal: impl Into<Refusal>, code: Code, message: &str) {
+        let status = of(&refusal.into());
+        assert_eq!((status.code(), status.message()), (code, message));
+    }
+
+    #[test]
+    fn failures_of_the_store_are_worth_another_try_and_requests_without_sense_are_not() {
+        check(StoreError::Full, Code::Unavailable, "the counter store is full");
+        check(
+            StoreError::Busy,
+            Code::Unavailable,
+            "too many calls wait for the counter store",
+        );
+        check(
+            StoreError::Rejected("WRONGTYPE x".to_owned()),
+            Code::Unavailable,
+            "WRONGTYPE x",
+        );
+        let late = "the counter store did not answer in time";
+        check(StoreError::DeadlineExceeded, Code::DeadlineExceeded, late);
+        let none = "rate limit descriptor list must not be empty";
+        check(BadRequest::NoDescriptors, Code::Unknown, none);
+        check(
+            Refusal::NoConfiguration,
+            Code::Unknown,
+            "no rate limit configuration loaded",
+        );
+        let mismatch = ReadingsMismatch {
+            charges: 2,
+            readings: 1,
+        };
+        let text = "internal error: the store returned 1 readings for 2 charges";
+        check(mismatch, Code::Internal, text);
+    }
+}
