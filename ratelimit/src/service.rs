@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proto::ratelimit::{RateLimitRequest, RateLimitResponse, RateLimitService};
-use ratelimit_core::{
-    Decision, KeyFormat, Plan, ReadingsMismatch, StatsKey, Status as DescriptorStatus, UnixTime, Unmatched,
-};
+use ratelimit_core::{Decision, KeyFormat, Plan, ReadingsMismatch, StatsKey, UnixTime, Unmatched};
 use server::clock::{monotonic_now, unix_now};
 use server::reload::Current;
 use tonic::{Request, Response, Status};
 
 use crate::counters::{Counters, StoreError};
 use crate::limits::Limits;
-use crate::metrics::{Event, Metrics};
+use crate::metrics::{Event, Metrics, RuleCounters};
 use crate::stats::sink::Timer;
 use crate::wire::from_proto::BadRequest;
 use crate::wire::to_proto::HeaderNames;
@@ -82,7 +80,7 @@ impl Service {
         }))
     }
 
-    /// Decides one request. Failures are counted here and logged nowhere: whoever asked is told.
+    /// Decides one request. A failure is counted here; whoever asked is told, and the log only at debug.
     ///
     /// # Errors
     ///
@@ -123,18 +121,11 @@ impl Inner {
         if decision.shadowed {
             self.metrics.count(Event::GlobalShadow);
         }
-        for DescriptorStatus {
-            stats,
-            outcome,
-            unmatched,
-            ..
-        } in &decision.statuses
-        {
-            match stats {
-                Some(StatsKey::Rule(rule)) => limits.counters_of(rule).map_or((), |counters| counters.add(outcome)),
-                Some(StatsKey::Dynamic(name)) => self.metrics.client_named(name).add(outcome),
-                None if *unmatched == Some(Unmatched::UnknownDomain) => self.metrics.unknown_domain(domain),
-                None => {}
+        for status in &decision.statuses {
+            if let Some(key) = status.stats {
+                self.count(limits, key, |counters| counters.add(&status.outcome));
+            } else if status.unmatched == Some(Unmatched::UnknownDomain) {
+                self.metrics.unknown_domain(domain);
             }
         }
     }
@@ -142,14 +133,20 @@ impl Inner {
     /// The store failed: what was asked for is still counted, as dashboards expect.
     fn count_unanswered(&self, limits: &Limits, plan: &Plan<'_>) {
         for counted in plan.charges() {
-            let hits = counted.hits.amount();
-            match counted.stats_key() {
-                Some(StatsKey::Rule(rule)) => limits
-                    .counters_of(rule)
-                    .map_or((), |counters| counters.add_unanswered(hits)),
-                Some(StatsKey::Dynamic(name)) => self.metrics.client_named(name).add_unanswered(hits),
-                None => {}
+            if let Some(key) = counted.stats_key() {
+                self.count(limits, key, |counters| counters.add_unanswered(counted.hits.amount()));
             }
+        }
+    }
+
+    fn count(&self, limits: &Limits, key: StatsKey<'_>, add: impl FnOnce(&RuleCounters)) {
+        match key {
+            StatsKey::Rule(rule) => {
+                if let Some(counters) = limits.counters_of(rule) {
+                    add(counters);
+                }
+            }
+            StatsKey::Dynamic(name) => add(&self.metrics.client_named(name)),
         }
     }
 
