@@ -1,10 +1,11 @@
 //! Where hits are counted: in memory, unless a variable of Redis says otherwise.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::Values;
-use crate::counters::redis::{Address, HealthPolicy, RedisSettings, SocketType};
+use crate::counters::redis::{Address, HealthPolicy, NameCheck, RedisSettings, SocketType, Tls};
 
 /// Where envoyproxy/ratelimit looks for Redis when it is not told.
 const DEFAULT_URL: &str = "/var/run/nutcracker/ratelimit.sock";
@@ -14,7 +15,7 @@ const DEFAULT_URL: &str = "/var/run/nutcracker/ratelimit.sock";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What this version cannot do yet, by variable and the texts that ask for it.
-const NOT_YET: [(&str, &str); 2] = [("REDIS_TLS", "TLS to Redis"), ("REDIS_PERSECOND", "a second Redis")];
+const NOT_YET: [(&str, &str); 1] = [("REDIS_PERSECOND", "a second Redis")];
 
 /// The store and how to use it.
 #[derive(Clone, Debug)]
@@ -64,6 +65,13 @@ fn redis(values: &mut Values<'_>) -> Option<RedisSettings> {
     }
     let url = values.set("REDIS_URL").unwrap_or(DEFAULT_URL);
     let address = Address::parse(url, socket_type(values), values.text("REDIS_AUTH"));
+    let (is_tls, tls) = (values.bool("REDIS_TLS"), tls(values));
+    let address = address.and_then(|address| {
+        if is_tls || address.is_tls() {
+            return address.with_tls(&tls);
+        }
+        Ok(address)
+    });
     let address = address
         .map_err(|error| values.problem("REDIS_URL", error.to_string()))
         .ok()?;
@@ -84,6 +92,24 @@ fn redis(values: &mut Values<'_>) -> Option<RedisSettings> {
             HealthPolicy::UntilReached
         },
     })
+}
+
+/// The files are those of both Redis servers. A pair counts when both of its files are named, as in envoyproxy/ratelimit.
+fn tls(values: &Values<'_>) -> Tls {
+    let file = |name| {
+        Some(values.text(name))
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    Tls {
+        authorities: file("REDIS_TLS_CACERT"),
+        pair: file("REDIS_TLS_CLIENT_CERT").zip(file("REDIS_TLS_CLIENT_KEY")),
+        name: if values.bool("REDIS_TLS_SKIP_HOSTNAME_VERIFICATION") {
+            NameCheck::Skip
+        } else {
+            NameCheck::Verify
+        },
+    }
 }
 
 fn socket_type(values: &mut Values<'_>) -> Option<SocketType> {

@@ -1,237 +1,60 @@
-//! Where Redis is and who we are to it, as settings spell it: a path, `host:port`, or a URL.
-//!
-//! The forms are those of envoyproxy/ratelimit: a plain address is a path or `host:port` by the socket type, a URL says
-//! so itself and may bring user, password and database, also as `?db=` and `?password=`. `auth` fills in what the URL
-//! leaves out. Nothing here connects.
+//! Where Redis is: one server, and later how several hang together. Nothing here connects.
 
 use std::fmt;
-use std::path::PathBuf;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
-use server::Secret;
+use super::instance::{AddressError, Server, SocketType};
+use super::tls::Tls;
 
-/// The port when a URL names none.
-const DEFAULT_PORT: u16 = 6379;
+/// Where Redis is and who we are to it. Never shows a password.
+#[derive(Clone, Debug)]
+pub struct Address(Place);
 
-/// How a plain address is read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SocketType {
-    /// It is a path.
-    Unix,
-    /// It is `host:port`.
-    Tcp,
-}
-
-/// One Redis server.
-#[derive(Clone)]
-pub struct Address {
-    place: ConnectionAddr,
-    login: Secret<RedisConnectionInfo>,
-}
-
-/// A text that names no Redis server. Never shows the text: it may hold a password.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum AddressError {
-    /// Nothing there.
-    #[error("is empty (allowed: a socket path, host:port, redis://[user:password@]host[:port][/db])")]
-    Empty,
-    /// Not `host:port`.
-    #[error("is not an address (allowed: host:port, [IPv6]:port, redis://[user:password@]host[:port][/db])")]
-    Plain,
-    /// Begins as a URL and is none that we know.
-    #[error("is not a Redis URL: {0}")]
-    Url(String),
-    /// TLS is not built yet.
-    #[error("TLS to Redis is not supported by this version")]
-    Tls,
-    /// Several servers.
-    #[error("several addresses need REDIS_TYPE=cluster or sentinel, which this version does not support")]
-    Several,
+/// What kind of place it is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// One server.
+    Server(Server),
 }
 
 impl Address {
-    /// Reads an address. `socket` tells how a plain one is meant; without it a `/` makes it a path.
+    /// One server. `socket` tells how a plain address is meant; without it a `/` makes it a path.
     ///
     /// # Errors
     ///
-    /// When the text names no server, or one that this version cannot talk to.
+    /// When the text names no server.
     pub fn parse(text: &str, socket: Option<SocketType>, auth: &str) -> Result<Self, AddressError> {
-        if text.is_empty() {
-            return Err(AddressError::Empty);
-        }
-        let (place, login) = if text.contains("://") {
-            from_url(text)?
-        } else {
-            (from_plain(text, socket)?, RedisConnectionInfo::default())
+        Server::parse(text, socket, auth).map(Place::Server).map(Self)
+    }
+
+    /// The same place over TLS.
+    ///
+    /// # Errors
+    ///
+    /// When it is a path.
+    pub fn with_tls(self, tls: &Tls) -> Result<Self, AddressError> {
+        let place = match self.0 {
+            Place::Server(server) => Place::Server(server.with_tls(tls.clone())?),
         };
-        let login = with_auth(login, auth).set_skip_set_lib_name();
-        Ok(Self {
-            place,
-            login: Secret::new(login),
-        })
+        Ok(Self(place))
     }
 
-    /// Where to connect.
-    pub(super) fn place(&self) -> &ConnectionAddr {
-        &self.place
+    /// Whether it asks for TLS by itself, as `rediss://` does.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        match &self.0 {
+            Place::Server(server) => server.tls().is_some(),
+        }
     }
 
-    /// User, password and database, for the handshake.
-    pub(super) fn login(&self) -> &RedisConnectionInfo {
-        self.login.reveal()
+    pub(super) fn place(&self) -> &Place {
+        &self.0
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.fmt(f)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({self})")
-    }
-}
-
-fn from_plain(text: &str, socket: Option<SocketType>) -> Result<ConnectionAddr, AddressError> {
-    if text.contains(',') {
-        return Err(AddressError::Several);
-    }
-    let guess = if text.contains('/') {
-        SocketType::Unix
-    } else {
-        SocketType::Tcp
-    };
-    match socket.unwrap_or(guess) {
-        SocketType::Unix => Ok(ConnectionAddr::Unix(PathBuf::from(text))),
-        SocketType::Tcp => {
-            let (host, port) = text.rsplit_once(':').ok_or(AddressError::Plain)?;
-            let port = port.parse().map_err(|_not_a_port| AddressError::Plain)?;
-            let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            let host = bare.unwrap_or(host);
-            if host.is_empty() || bare.is_none() && host.contains(':') {
-                return Err(AddressError::Plain);
-            }
-            Ok(ConnectionAddr::Tcp(host.to_owned(), port))
+        match &self.0 {
+            Place::Server(server) => server.fmt(f),
         }
-    }
-}
-
-fn from_url(text: &str) -> Result<(ConnectionAddr, RedisConnectionInfo), AddressError> {
-    let url = redis::parse_redis_url(text).ok_or_else(|| AddressError::Url("it does not parse".to_owned()))?;
-    let mut database = None;
-    let mut password = None;
-    for (name, value) in url.query_pairs() {
-        match &*name {
-            "db" => database = Some(value.into_owned()),
-            "password" => password = Some(value.into_owned()),
-            _ => {}
-        }
-    }
-    if url.scheme() == "rediss" {
-        return Err(AddressError::Tls);
-    }
-    let info: ConnectionInfo = url
-        .into_connection_info()
-        .map_err(|error| AddressError::Url(error.to_string()))?;
-    let mut login = info.redis_settings().clone();
-    if let Some(database) = database {
-        let number = database.parse().ok().filter(|number| *number >= 0);
-        login = login.set_db(number.ok_or_else(|| AddressError::Url("db is not a number".to_owned()))?);
-    }
-    if let (Some(password), None) = (password, login.password()) {
-        login = login.set_password(password);
-    }
-    let place = match info.addr() {
-        ConnectionAddr::Tcp(host, 0) => ConnectionAddr::Tcp(host.clone(), DEFAULT_PORT),
-        place @ (ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_)) => place.clone(),
-        ConnectionAddr::TcpTls { .. } | _ => return Err(AddressError::Tls),
-    };
-    Ok((place, login))
-}
-
-/// `password` or `user:password`, unless the URL brought its own.
-fn with_auth(login: RedisConnectionInfo, auth: &str) -> RedisConnectionInfo {
-    if auth.is_empty() || login.password().is_some() {
-        return login;
-    }
-    match auth.split_once(':') {
-        Some((user, password)) => login.set_username(user).set_password(password),
-        None => login.set_password(auth),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Place, user, password, database.
-    #[track_caller]
-    fn check(text: &str, socket: Option<SocketType>, auth: &str, expected: (&str, &str, &str, i64)) {
-        let address = Address::parse(text, socket, auth).unwrap();
-        let login = address.login();
-        let found = (
-            address.to_string(),
-            login.username().unwrap_or("").to_owned(),
-            login.password().unwrap_or("").to_owned(),
-            login.db(),
-        );
-        let (place, user, password, database) = expected;
-        assert_eq!(
-            found,
-            (place.to_owned(), user.to_owned(), password.to_owned(), database)
-        );
-        assert!(matches!(address.place(), ConnectionAddr::Unix(_)) == place.starts_with('/'));
-    }
-
-    #[test]
-    fn reads_every_form() {
-        let tcp = Some(SocketType::Tcp);
-        check("redis:6379", tcp, "", ("redis:6379", "", "", 0));
-        check("redis:6379", None, "", ("redis:6379", "", "", 0));
-        check("[::1]:7000", tcp, "secret", ("::1:7000", "", "secret", 0));
-        check("/run/r.sock", None, "me:se:cret", ("/run/r.sock", "me", "se:cret", 0));
-        check("/run/r.sock", Some(SocketType::Unix), "", ("/run/r.sock", "", "", 0));
-        check("redis://r:1", tcp, "me:pw", ("r:1", "me", "pw", 0));
-        check("redis://r", tcp, "", ("r:6379", "", "", 0));
-        check("redis://u:p%40@r:1/3", tcp, "me:pw", ("r:1", "u", "p@", 3));
-        check("redis://r:1?db=4&password=x", tcp, "", ("r:1", "", "x", 4));
-        check("redis://:p@r:1", Some(SocketType::Unix), "", ("r:1", "", "p", 0));
-    }
-
-    #[track_caller]
-    fn refuses(text: &str, expected: &AddressError) {
-        let found = Address::parse(text, Some(SocketType::Tcp), "").unwrap_err();
-        assert_eq!(
-            std::mem::discriminant(&found),
-            std::mem::discriminant(expected),
-            "{text}: {found}"
-        );
-    }
-
-    #[test]
-    fn refuses_what_it_cannot_connect_to() {
-        let url = AddressError::Url(String::new());
-        refuses("", &AddressError::Empty);
-        refuses("redis", &AddressError::Plain);
-        refuses("redis:port", &AddressError::Plain);
-        refuses("::1:6379", &AddressError::Plain);
-        refuses(":6379", &AddressError::Plain);
-        refuses("a:1,b:2", &AddressError::Several);
-        refuses("http://r:1", &url);
-        refuses("redis://r:1/x", &url);
-        refuses("redis://r:1?db=x", &url);
-        refuses("redis://r:1?db=-1", &url);
-        refuses("rediss://r:1", &AddressError::Tls);
-        refuses("rediss://r", &AddressError::Tls);
-    }
-
-    #[test]
-    fn never_shows_a_password() {
-        let address = Address::parse("redis://user:hunter2@r:1", None, "").unwrap();
-        assert_eq!(format!("{address} {address:?}"), "r:1 Address(r:1)");
-        let error = Address::parse("http://user:hunter2@r:1", None, "").unwrap_err();
-        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }

@@ -16,7 +16,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisConnectionInfo, RedisResult, ServerErrorKind,
+    Value,
+};
 use server::Snapshot;
 use server::clock::monotonic_now;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,8 +27,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use super::address::Address;
+use super::instance::Server;
 use super::standing::Standing;
+use super::tls::TlsError;
 use crate::counters::StoreError;
 
 /// Calls that wait for a reply on one connection.
@@ -58,7 +62,7 @@ type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A connection and its keeper.
 #[derive(Debug)]
 pub(super) struct Link {
-    address: Address,
+    server: Server,
     connect_timeout: Duration,
     standing: Arc<Standing>,
     live: Snapshot<Option<Live>>,
@@ -81,9 +85,9 @@ struct Abandoned {
 }
 
 impl Link {
-    pub(super) fn new(address: Address, connect_timeout: Duration, standing: Arc<Standing>) -> Self {
+    pub(super) fn new(server: Server, connect_timeout: Duration, standing: Arc<Standing>) -> Self {
         Self {
-            address,
+            server,
             connect_timeout,
             standing,
             live: Snapshot::new(None),
@@ -117,11 +121,11 @@ impl Link {
 
     /// Keeps a connection, for ever.
     pub(super) async fn keep_connected(self: Arc<Self>) {
-        let redis = self.address.to_string();
+        let redis = self.server.to_string();
         let mut pause = PAUSE_MIN;
         loop {
             let began = monotonic_now();
-            let opened = timeout(self.connect_timeout, open(&self.address)).await;
+            let opened = timeout(self.connect_timeout, open(&self.server)).await;
             match opened.unwrap_or_else(|_elapsed| Err(OpenError::TimedOut)) {
                 Ok((connection, driver)) => {
                     self.standing.made(&redis);
@@ -256,38 +260,59 @@ enum OpenError {
     Redis(#[from] redis::RedisError),
     #[error("no answer in time")]
     TimedOut,
-    #[error("TLS to Redis is not supported by this version")]
-    Tls,
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("an address of an unknown kind")]
+    Address,
 }
 
-/// Connects, logs in, and waits for the answer to a ping: a server that is loading its data, or hangs, is not there yet.
-async fn open(address: &Address) -> Result<(MultiplexedConnection, Driver), OpenError> {
-    let socket: Box<dyn Socket> = match address.place() {
+/// Connects and shakes hands.
+async fn open(server: &Server) -> Result<(MultiplexedConnection, Driver), OpenError> {
+    let socket: Box<dyn Socket> = match server.place() {
         ConnectionAddr::Tcp(host, port) => {
             let socket = TcpStream::connect((host.as_str(), *port)).await?;
             socket.set_nodelay(true)?;
-            Box::new(socket)
+            match server.tls() {
+                Some(tls) => Box::new(tls.handshake(host, socket).await?),
+                None => Box::new(socket),
+            }
         }
         ConnectionAddr::Unix(path) => Box::new(UnixStream::connect(path).await?),
-        ConnectionAddr::TcpTls { .. } | _ => return Err(OpenError::Tls),
+        ConnectionAddr::TcpTls { .. } | _ => return Err(OpenError::Address),
     };
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_pipeline_buffer_size(IN_FLIGHT_MAX)
         .set_write_backpressure_boundary(WRITE_BUFFER_BYTES);
-    let opened = MultiplexedConnection::new_with_config(address.login(), socket, config).await?;
-    let (mut connection, driver) = opened;
+    // The handshake is ours, so that what the server says to it is not lost.
+    let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let (connection, driver) = MultiplexedConnection::new_with_config(&bare, socket, config).await?;
     let mut driver: Driver = Box::pin(driver);
-    let ping = Cmd::ping();
-    tokio::select! {
-        answer = connection.send_packed_command(&ping) => answer?.extract_error()?,
-        () = &mut driver => return Err(closed().into()),
+    let handshake = handshake(server.login());
+    let mut asking = connection.clone();
+    let mut answers = std::pin::pin!(asking.send_packed_commands(&handshake, 0, handshake.len()));
+    let answers = tokio::select! {
+        answers = &mut answers => answers?,
+        // What is in flight is then told why.
+        () = &mut driver => answers.await?,
     };
+    for answer in answers {
+        answer.extract_error()?;
+    }
     Ok((connection, driver))
 }
 
-fn closed() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the connection was closed")
+/// Logs in, chooses the database, and asks whether anybody is there: a server that is loading its data, or hangs, is not.
+fn handshake(login: &RedisConnectionInfo) -> Pipeline {
+    let mut handshake = Pipeline::new();
+    if let Some(password) = login.password() {
+        handshake.cmd("AUTH").arg(login.username()).arg(password);
+    }
+    if login.db() != 0 {
+        handshake.cmd("SELECT").arg(login.db());
+    }
+    handshake.cmd("PING");
+    handshake
 }
 
 fn not_connected() -> StoreError {

@@ -1,12 +1,15 @@
 //! Counters in one Redis server, shared by a fleet and with servers of envoyproxy/ratelimit.
 //!
-//! A plan becomes one pipeline ([`commands`]) on one of a few multiplexed connections ([`link`]), which keep themselves
+//! A plan becomes one pipeline (`commands`) on one of a few multiplexed connections (`link`), which keep themselves
 //! alive. No call ever waits for a connection to be made: while there is none, calls fail at once.
 
 mod address;
 mod commands;
+mod instance;
 mod link;
+
 mod standing;
+mod tls;
 
 use std::hash::RandomState;
 use std::num::NonZeroUsize;
@@ -18,11 +21,14 @@ use ratelimit_core::Plan;
 use server::health::Component;
 use server::task::Tasks;
 
-pub use self::address::{Address, AddressError, SocketType};
+pub use self::address::Address;
+use self::address::Place;
 use self::commands::Expiry;
+pub use self::instance::{AddressError, SocketType};
 use self::link::Link;
 pub use self::standing::HealthPolicy;
 use self::standing::Standing;
+pub use self::tls::{NameCheck, Tls};
 use super::{Readings, StoreError};
 use crate::metrics::RedisMeters;
 
@@ -54,12 +60,9 @@ impl Redis {
     #[must_use]
     pub fn start(settings: &RedisSettings, meters: RedisMeters, health: Component, tasks: &Tasks) -> Self {
         let standing = Arc::new(Standing::new(settings.health, meters, health));
+        let Place::Server(server) = settings.address.place();
         let link = |_number| {
-            let link = Arc::new(Link::new(
-                settings.address.clone(),
-                settings.connect_timeout,
-                standing.clone(),
-            ));
+            let link = Arc::new(Link::new(server.clone(), settings.connect_timeout, standing.clone()));
             let kept = link.clone();
             tasks.keep_running("redis connection", move || kept.clone().keep_connected());
             link
