@@ -44,6 +44,11 @@ impl KeyRing {
         self.sets.get(source).map(Arc::as_ref)
     }
 
+    /// Where the sets come from.
+    pub fn sources(&self) -> impl Iterator<Item = &KeySource> {
+        self.sets.keys()
+    }
+
     /// This ring with a set replaced.
     #[must_use]
     pub fn with(&self, source: KeySource, set: KeySet) -> Self {

@@ -90,7 +90,7 @@ pub enum SelectError {
     #[error("there is no AuthConfig '{0}'")]
     Unknown(ConfigId),
     /// The name is not an id.
-    #[error("'{0}' is not of the form namespace.name")]
+    #[error("{0:?} is not of the form namespace.name")]
     NotAnId(String),
 }
 
