@@ -223,7 +223,7 @@ async fn the_program_answers_soon_while_redis_is_in_trouble_and_counts_on_afterw
     let limits = tempfile::tempdir().unwrap();
     std::fs::write(limits.path().join("limits.yaml"), LIMITS).unwrap();
     let program = Program::start(limits.path(), &[("REDIS_URL", &redis.url())]).await;
-    eventually("healthy", async || program.get("http", "/healthcheck").await.0 == 200).await;
+    program.healthy().await;
     let mut client = program.client().await;
     let asking = program.client().await;
     eventually("answered", async || {
@@ -270,7 +270,7 @@ async fn the_program_starts_without_redis_and_says_so() {
     assert!(status == 500 && why.contains("redis: "), "{why}");
     all_are(&mut program.client().await, &[tonic::Code::Unavailable]).await;
     redis.restart();
-    eventually("healthy", async || program.get("http", "/healthcheck").await.0 == 200).await;
+    program.healthy().await;
     let asking = program.client().await;
     eventually("answered", async || {
         answer(&mut asking.clone()).await.0 == tonic::Code::Ok

@@ -76,6 +76,11 @@ impl Program {
         }
     }
 
+    /// Waits until it is healthy: with Redis it listens before it is connected.
+    pub(crate) async fn healthy(&self) {
+        eventually("healthy", async || self.get("http", "/healthcheck").await.0 == 200).await;
+    }
+
     /// A client with a connection of its own.
     pub(crate) async fn client(&self) -> RateLimitServiceClient<Channel> {
         RateLimitServiceClient::connect(format!("http://{}", self.ports["grpc"]))

@@ -113,13 +113,12 @@ async fn edits_and_renames_are_in_force_soon_and_a_broken_file_changes_nothing()
     .await;
 
     fs::write(&file, limits(9).replace("day", "fortnight")).unwrap();
-    eventually("refused", async || {
-        program.counter("ratelimit.service.config_load_error").await == 1
-    })
-    .await;
-    assert_eq!(in_force(&program).await, 1_000_003);
     let place = "limits.yaml:4:24: descriptors[0].rate_limit.unit: invalid rate limit unit 'fortnight'";
     eventually("told", async || program.log().contains(place)).await;
+    // One more if the file was looked at between being emptied and being written.
+    let refused = program.counter("ratelimit.service.config_load_error").await;
+    assert!(refused >= 1, "{refused}");
+    assert_eq!(in_force(&program).await, 1_000_003);
 
     change(&program, 1_000_004, |text| fs::write(&file, text).unwrap()).await;
     assert_eq!(program.counter("ratelimit.service.config_load_success").await, 4);

@@ -24,7 +24,6 @@ fn tells_every_wrong_variable_with_its_value() {
         ("EXTRA_TAGS", "a:b:c"),
         ("LOG_LEVEL", "loud"),
         ("REDIS_TYPE", "ring"),
-        ("REDIS_TLS", "true"),
         ("REDIS_PERSECOND", "1"),
         ("REDIS_URL", "redis://user:hunter2@[::1"),
         ("NEAR_LIMIT_RATIO", "-1"),

@@ -132,6 +132,7 @@ async fn run(environment: &[(&str, &str)]) {
     let limits = tempfile::tempdir().unwrap();
     std::fs::write(limits.path().join("limits.yaml"), LIMITS).unwrap();
     let program = Program::start(limits.path(), environment).await;
+    program.healthy().await;
     one_tenants_minute(&program).await;
     only_cheap_requests(&program).await;
     let over = "ratelimit_service_rate_limit_over_limit{domain=\"solo.io\"";
@@ -171,6 +172,9 @@ async fn two_processes_on_one_redis_admit_exactly_the_limit() {
         Program::start(limits.path(), &environment).await,
         Program::start(limits.path(), &environment).await,
     ];
+    for program in &programs {
+        program.healthy().await;
+    }
     let mut asking = tokio::task::JoinSet::new();
     for number in 0..400 {
         let mut client = programs[number % 2].client().await;
