@@ -17,16 +17,17 @@ help: ## this list
 parts: ## fetch Envoy, Redis, an OpenID provider and cargo-deny, without root
 	@python3 e2e/parts/parts.py
 
-build: ## build every program, for development
-	cargo build --workspace --bins
+build: ## build every program and test, for development
+	cargo build --workspace --all-targets
 
-demo: parts build ## everything on this machine: real tokens, a real Envoy, and why each request got its answer
+demo: parts ## everything on this machine: real tokens, a real Envoy, and why each request got its answer
+	cargo build --package ratelimit --package extauth --package e2e --bins
 	@exec "$${CARGO_TARGET_DIR:-target}/debug/demo" $(ARGS)
 
 token: ## print a token of the running demo or compose file: make -s token TENANT=acme
 	@python3 e2e/token.py $(ISSUER) $(TENANT)
 
-test: parts ## all tests, with real parts
+test: parts build ## all tests, with real parts
 	cargo test --workspace $(ARGS)
 
 lint: parts ## what CI insists on: format, clippy, documentation, licences, tidiness
@@ -39,8 +40,10 @@ lint: parts ## what CI insists on: format, clippy, documentation, licences, tidi
 fmt: ## format the code
 	cargo fmt
 
-bench: ## the cost of a decision as a ratio to an empty gRPC call
-	cargo run --release --package loadtest -- --help
+bench: parts ## what a decision costs, as a ratio to an empty gRPC call in the same run
+	cargo build --release --package ratelimit --package loadtest
+	"$${CARGO_TARGET_DIR:-target}/release/loadtest" run $(filter-out %/rules.yaml,$(wildcard loadtest/scenarios/*.yaml)) \
+		--ratelimit "$${CARGO_TARGET_DIR:-target}/release/ratelimit" --redis-server "$$SALLYPORT_PARTS/bin/redis-server" $(ARGS)
 
 docs: ## the documentation of the code, in target/doc
 	cargo doc --workspace --no-deps
