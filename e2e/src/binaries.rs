@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
-const HOW: &str = "run `cargo build --workspace --bins` (`make test` and `make demo` do)";
+const HOW: &str = "run `make build` (`make test` and `make demo` do)";
 
 /// The path of a program of this workspace, such as `ratelimit`.
 ///

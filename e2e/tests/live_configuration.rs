@@ -6,6 +6,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use e2e::client::{Client, Request};
@@ -13,6 +15,8 @@ use e2e::ratelimit::{RateLimit, Setup};
 use e2e::stack::{Options, Stack, Store};
 use e2e::{story, wait};
 use server::clock;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// How soon a change must be in force.
 const IN_FORCE: Duration = Duration::from_secs(2);
@@ -34,17 +38,20 @@ async fn limits_change_under_load_without_a_failed_request() {
     // As `cat >` does: in place. The watcher may see the file empty or half-written on the way.
     fs::write(&file, limiting_to(&shipped, 70_001)).unwrap();
     in_force(&client, &probe, 70_001).await;
+    load.goes_on().await;
 
     // As editors and rsync do: a new file, renamed over the old one.
     let fresh = stack.limits.join(".sallyport.yaml.swp");
     fs::write(&fresh, limiting_to(&shipped, 70_002)).unwrap();
     fs::rename(&fresh, &file).unwrap();
     in_force(&client, &probe, 70_002).await;
+    load.goes_on().await;
 
     // As some editors do: the old file moved away, a new one made.
     fs::rename(&file, stack.directory().join("sallyport.yaml~")).unwrap();
     fs::write(&file, limiting_to(&shipped, 70_003)).unwrap();
     in_force(&client, &probe, 70_003).await;
+    load.goes_on().await;
 
     // A broken file changes nothing, and the log says where it is broken.
     let broken = limiting_to(&shipped, 70_004).replacen("unit: minute", "unit: fortnight", 1);
@@ -55,13 +62,15 @@ async fn limits_change_under_load_without_a_failed_request() {
         .until_logged(&[&format!("sallyport.yaml:{line}:"), "fortnight"])
         .await;
     reported.unwrap();
+    load.goes_on().await;
     assert_eq!(limit(&client, &probe).await, 70_003);
 
     // Mended, it is taken again.
     fs::write(&file, limiting_to(&shipped, 70_005)).unwrap();
     in_force(&client, &probe, 70_005).await;
+    load.goes_on().await;
 
-    load.stop_and_judge().await;
+    load.stop().await;
     stack.stop().await.unwrap();
 }
 
@@ -169,38 +178,45 @@ async fn in_force(client: &Client, probe: &Request, expected: u32) {
 
 /// Callers that never stop, each of a tenant of its own so that none is limited.
 struct Load {
-    stop: tokio::sync::watch::Sender<bool>,
-    callers: Vec<tokio::task::JoinHandle<u32>>,
+    stop: watch::Sender<bool>,
+    calls: Arc<AtomicU64>,
+    callers: Vec<JoinHandle<()>>,
 }
 
 impl Load {
     #[expect(clippy::disallowed_methods, reason = "a test owns its tasks and joins them")]
     async fn start(client: &Client, stack: &Stack) -> Self {
-        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let calls = Arc::new(AtomicU64::new(0));
         let mut callers = Vec::new();
         for caller in 0..CALLERS {
             let token = stack.issuer.asks.token(&format!("caller-{caller}")).await.unwrap();
             let request = Request::to(story::CHEAP).bearing(&token);
-            callers.push(tokio::spawn(call_until_stopped(
-                client.clone(),
-                request,
-                stopped.clone(),
-            )));
+            let calling = call_until_stopped(client.clone(), request, stopped.clone(), Arc::clone(&calls));
+            callers.push(tokio::spawn(calling));
         }
-        Self { stop, callers }
+        Self { stop, calls, callers }
     }
 
-    async fn stop_and_judge(self) {
+    /// Waits for many more calls, so that a change is followed by enough of them to show what it broke.
+    async fn goes_on(&self) {
+        let enough = self.calls.load(Ordering::Relaxed) + 300;
+        wait::until("the load goes on", wait::START, async || {
+            Ok((self.calls.load(Ordering::Relaxed) >= enough).then_some(()))
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn stop(self) {
         self.stop.send(true).unwrap();
         for caller in self.callers {
-            let calls = caller.await.unwrap();
-            assert!(calls > 100, "only {calls} calls: no load");
+            caller.await.unwrap();
         }
     }
 }
 
-async fn call_until_stopped(client: Client, request: Request, stopped: tokio::sync::watch::Receiver<bool>) -> u32 {
-    let mut calls = 0;
+async fn call_until_stopped(client: Client, request: Request, stopped: watch::Receiver<bool>, calls: Arc<AtomicU64>) {
     while !*stopped.borrow() {
         let answer = client.send(&request).await.unwrap();
         // 429 is a right answer of a limiter, anything else but 200 a failure; a call that was not counted carries no limit.
@@ -210,7 +226,6 @@ async fn call_until_stopped(client: Client, request: Request, stopped: tokio::sy
             answer.status
         );
         assert!(answer.header("x-ratelimit-limit").is_some(), "a call was not counted");
-        calls += 1;
+        calls.fetch_add(1, Ordering::Relaxed);
     }
-    calls
 }
