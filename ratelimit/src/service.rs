@@ -17,7 +17,7 @@ use crate::limits::Limits;
 use crate::metrics::{Event, Metrics, RuleCounters};
 use crate::stats::sink::Timer;
 use crate::wire::from_proto::BadRequest;
-use crate::wire::to_proto::HeaderNames;
+use crate::wire::to_proto::Extras;
 use crate::wire::{deadline, from_proto, status, to_proto};
 
 /// Why a request got no decision.
@@ -44,8 +44,8 @@ pub struct ServiceSettings {
     pub keys: KeyFormat,
     /// For the store, when the caller does not say.
     pub store_deadline: Duration,
-    /// The rate limit headers, if replies carry them.
-    pub headers: Option<HeaderNames>,
+    /// What replies carry beside the decision.
+    pub extras: Extras,
 }
 
 /// The rate limit service. Clones are the same service.
@@ -114,7 +114,7 @@ impl Inner {
         let readings = readings.inspect_err(|_error| self.count_unanswered(&limits, &plan))?;
         let decision = plan.decide(&readings, now)?;
         self.count_decision(&limits, request.domain, &decision);
-        Ok(to_proto::response(&decision, self.settings.headers.as_ref()))
+        Ok(to_proto::response(&request, &decision, &self.settings.extras))
     }
 
     fn count_decision(&self, limits: &Limits, domain: &str, decision: &Decision<'_>) {

@@ -27,7 +27,7 @@ pub use self::stores::StoreSettings;
 use self::values::Values;
 use crate::service::ServiceSettings;
 use crate::stats::sink::SinkSettings;
-use crate::wire::to_proto::HeaderNames;
+use crate::wire::to_proto::{DynamicMetadata, Extras, HeaderNames};
 
 /// What to do.
 #[derive(Debug)]
@@ -241,6 +241,13 @@ fn service(values: &mut Values<'_>) -> ServiceSettings {
             prefix: values.text("CACHE_KEY_PREFIX").into(),
         },
         store_deadline: values.duration("STORE_DEADLINE"),
-        headers,
+        extras: Extras {
+            headers,
+            dynamic_metadata: if values.bool("RESPONSE_DYNAMIC_METADATA") {
+                DynamicMetadata::Sent
+            } else {
+                DynamicMetadata::Omitted
+            },
+        },
     }
 }
