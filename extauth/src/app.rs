@@ -55,13 +55,13 @@ pub async fn run(
     let current = policies.current();
     // Before the first request: nobody is to be denied for want of a file that is there.
     policies.load().await;
-    let follower = Follower {
+    let after_load = AfterLoad {
         current: current.clone(),
         keys: keys.clone(),
         metrics: metrics.clone(),
         health: Arc::new(health.component("configuration")),
     };
-    follower.start(policies.status(), &tasks);
+    after_load.start(policies.status(), &tasks);
     tasks.spawn("configuration", until_closing(policies.run(), shutdown.clone()));
 
     let service = Service::new(current, keys, metrics.clone(), inspect);
@@ -117,14 +117,14 @@ fn announce(grpc: &Listener, admin: &Listener, ports_file: Option<&Path>) -> any
 
 /// What follows a load: key sets, metrics, health, and the notes that were not told yet.
 #[derive(Clone)]
-struct Follower {
+struct AfterLoad {
     current: Current<Loaded>,
     keys: KeySets,
     metrics: Arc<Metrics>,
     health: Arc<Component>,
 }
 
-impl Follower {
+impl AfterLoad {
     /// Follows the load that was, before anything else starts, and then every other.
     fn start(self, mut status: watch::Receiver<Status>, tasks: &Tasks) {
         let mut told = Problems::new();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use extauth_core::pipeline::{self, Context, Step};
-use extauth_core::{BadRequest, CheckRequest, Decision, Denial, KeyRing, Reason};
+use extauth_core::{AuthConfig, BadRequest, CheckRequest, Decision, Denial, KeyRing, Reason};
 use proto::auth::CheckResponse;
 use server::clock::{monotonic_now, unix_now};
 use server::reload::Current;
@@ -43,7 +43,7 @@ impl fmt::Debug for Service {
 
 /// A decision and what it was about.
 struct Decided {
-    config: Option<String>,
+    config: Option<Arc<AuthConfig>>,
     request: Option<CheckRequest>,
     decision: Decision,
 }
@@ -74,18 +74,25 @@ impl Service {
             self.0.metrics.decided(None, Verdict::Fail, "deadline", took());
             return Err(failure);
         }
-        let decided = self.0.decide_guarded(incoming);
+        let (decided, response) = self.0.answer(incoming);
         self.0.record(&decided, took());
-        Ok(to_proto::response(&decided.decision))
+        Ok(response)
     }
 }
 
 impl Inner {
     /// A panic denies the request it was in, and leaves the process as it was: deciding changes no shared state.
-    fn decide_guarded(&self, incoming: Incoming) -> Decided {
-        catch_unwind(AssertUnwindSafe(|| self.decide(incoming))).unwrap_or_else(|_panic| {
+    fn answer(&self, incoming: Incoming) -> (Decided, CheckResponse) {
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            let decided = self.decide(incoming);
+            let response = to_proto::response(&decided.decision);
+            (decided, response)
+        }));
+        answered.unwrap_or_else(|_panic| {
             self.metrics.panicked();
-            denied(None, Reason::Panicked)
+            let decided = denied(None, Reason::Panicked);
+            let response = to_proto::response(&decided.decision);
+            (decided, response)
         })
     }
 
@@ -125,7 +132,7 @@ impl Inner {
             Step::Need(lookup, _pipeline) => match lookup {},
         };
         Decided {
-            config: Some(config.id().as_str().to_owned()),
+            config: Some(config.clone()),
             request: Some(request),
             decision,
         }
@@ -133,7 +140,7 @@ impl Inner {
 
     /// Counts and logs, and asks for a newer key set if one may have the key that was missing.
     fn record(&self, decided: &Decided, took: Duration) {
-        let config = decided.config.as_deref();
+        let config = decided.config.as_ref().map(|config| config.id().as_str());
         self.log.write(config, decided.request.as_ref(), &decided.decision);
         match &decided.decision {
             Decision::Allow(_) => self.metrics.decided(config, Verdict::Allow, "", took),

@@ -66,7 +66,7 @@ pub struct Settings {
 
 /// External authorization for Envoy: verifies tokens and tells the upstream who is calling.
 #[derive(Debug, Parser)]
-#[command(name = "extauth", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "extauth", version, args_conflicts_with_subcommands = true)]
 struct CommandLine {
     #[command(subcommand)]
     task: Option<Task>,

@@ -60,7 +60,7 @@ impl HeaderName {
         }
         let name = name.to_ascii_lowercase();
         // An upstream may read `x_envoy_...` as the same name, so that spelling is no way around.
-        let dashed = dashed(&name);
+        let dashed = name.replace('_', "-");
         let is_gateways = GATEWAY_PREFIXES.iter().any(|prefix| dashed.starts_with(prefix));
         if is_gateways || PROTOCOL_NAMES.contains(&dashed.as_str()) {
             return Err(HeaderNameError::Reserved);
@@ -80,10 +80,12 @@ impl HeaderName {
         self.0.replace('-', "_")
     }
 
-    /// Whether an upstream may take `other`, a lower-case name, for this one.
+    /// Whether an upstream may take `other`, a lower-case name, for this one. Asked for each header of each request, so
+    /// it allocates nothing.
     #[must_use]
     pub fn is_spelling(&self, other: &str) -> bool {
-        dashed(&self.0) == dashed(other)
+        let same = |(own, other): (u8, u8)| dash(own) == dash(other);
+        self.0.len() == other.len() && self.0.bytes().zip(other.bytes()).all(same)
     }
 }
 
@@ -93,8 +95,8 @@ impl fmt::Display for HeaderName {
     }
 }
 
-fn dashed(name: &str) -> String {
-    name.replace('_', "-")
+const fn dash(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
 }
 
 const fn is_token_byte(byte: u8) -> bool {

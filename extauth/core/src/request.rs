@@ -32,8 +32,10 @@ pub struct Headers {
 
 impl Headers {
     /// Adds one header line.
-    pub fn push(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        self.entries.push((name.to_ascii_lowercase(), value.into()));
+    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
+        let mut name = name.into();
+        name.make_ascii_lowercase();
+        self.entries.push((name, value.into()));
     }
 
     /// The value of a header that may stand only once. A gateway that joins repetitions with a comma hides them from

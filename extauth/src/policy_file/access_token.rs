@@ -239,6 +239,11 @@ fn scopes(validation: &Reader<'_>) -> Vec<Scope> {
     let Some(required) = validation.map(["requiredScopes", "required_scopes"]) else {
         return Vec::new();
     };
+    // A misspelt field here would require nothing, so it is no mere note.
+    required.deny_unknown(&["scope"]);
+    if required.list("scope").is_empty() {
+        required.reject("no scope is required; name one, or leave requiredScopes out");
+    }
     let scope = |item: &Reader<'_>| match Scope::new(item.str()?) {
         Ok(scope) => Some(scope),
         Err(error) => {

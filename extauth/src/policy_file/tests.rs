@@ -447,3 +447,18 @@ fn one_url_has_one_interval_the_shortest() {
         [Duration::from_secs(20)]
     );
 }
+
+#[test]
+fn a_scope_that_would_require_nothing_is_refused() {
+    let with = |scopes: &str| {
+        format!(
+            "oauth2: {{accessTokenValidation: {{jwt: {{remoteJwks: {{url: '{URL}'}}}}, requiredScopes: {scopes}}}}}"
+        )
+    };
+    assert_eq!(good(&with("{scope: [a, b]}")).required_scopes.len(), 2);
+    refused(&with("{scopes: [a]}"), "unknown field 'scopes'");
+    refused(&with("{}"), "no scope is required");
+    refused(&with("{scope: []}"), "no scope is required");
+    refused(&with("{scope: ['a b']}"), "not a scope");
+    refused(&with("[a]"), "expected a map");
+}

@@ -63,14 +63,10 @@ pub(super) fn refuse_in_spec(spec: &Reader<'_>) {
         .field(["booleanExpr", "boolean_expr"])
         .filter(|field| field.node().text() != Some(""))
     {
-        field.reject_allowing(
-            "booleanExpr is not supported",
-            "leave it out: all configs must pass, in order",
-        );
+        field.reject("booleanExpr is not supported; without it all configs must pass, in order");
     }
     if let Some(field) = spec.field("match") {
-        let instead = "name the AuthConfig in the route's context extension 'config_id'";
-        field.reject_allowing("match is not supported", instead);
+        field.reject("match is not supported; name the AuthConfig in the route's context extension 'config_id'");
     }
 }
 
@@ -96,7 +92,7 @@ fn refuse(at: &Reader<'_>, table: &[(&'static str, &'static str, &str)]) -> bool
         let is_there = |name: &str| at.node().field(name).is_some();
         if is_there(camel) || is_there(snake) {
             let field = at.field([*camel, *snake]).unwrap_or_else(|| at.clone());
-            field.reject_allowing(format!("{camel} is not supported"), *instead);
+            field.reject(format!("{camel} is not supported; {instead}"));
             is_refused = true;
         }
     }

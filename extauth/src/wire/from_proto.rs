@@ -1,8 +1,10 @@
 //! A CheckRequest as the core's request. Envoy sends headers either joined in a map (`headers`) or, with
 //! `encode_raw_headers`, line by line as bytes (`header_map`); both are read, and if a sender fills both, both count.
 
+use std::collections::HashMap;
+
 use extauth_core::{BadRequest, CheckRequest, Headers};
-use proto::auth::{self, attribute_context::HttpRequest};
+use proto::auth;
 use proto::core::HeaderMap;
 
 /// Reads a message.
@@ -13,7 +15,7 @@ pub fn request(message: auth::CheckRequest) -> Result<CheckRequest, BadRequest> 
     let attributes = message.attributes.unwrap_or_default();
     let http = attributes.request.and_then(|request| request.http);
     let http = http.ok_or(BadRequest::NotHttp)?;
-    let headers = headers(&http);
+    let headers = headers(http.headers, http.header_map);
     Ok(CheckRequest {
         method: http.method,
         host: http.host,
@@ -23,25 +25,26 @@ pub fn request(message: auth::CheckRequest) -> Result<CheckRequest, BadRequest> 
     })
 }
 
-fn headers(http: &HttpRequest) -> Headers {
+fn headers(joined: HashMap<String, String>, raw: Option<HeaderMap>) -> Headers {
     let mut headers = Headers::default();
-    for (name, value) in &http.headers {
-        headers.push(name, value.as_bytes());
+    for (name, value) in joined {
+        headers.push(name, value);
     }
-    for line in http.header_map.iter().flat_map(|HeaderMap { headers }| headers) {
+    for line in raw.into_iter().flat_map(|HeaderMap { headers }| headers) {
         // Envoy fills `raw_value` only; `value` is what a sender fills that does not know it.
         let value = if line.raw_value.is_empty() {
-            line.value.as_bytes()
+            line.value.into_bytes()
         } else {
-            &line.raw_value
+            line.raw_value
         };
-        headers.push(&line.key, value);
+        headers.push(line.key, value);
     }
     headers
 }
 
 #[cfg(test)]
 mod tests {
+    use proto::auth::attribute_context::HttpRequest;
     use proto::core::HeaderValue;
 
     use super::*;

@@ -1,4 +1,4 @@
-//! Key sets that are down, rotate, or are asked for what they do not have.
+//! Key sets that are down, rotate, or are asked for what they do not have. Numbers are those of our list of JWT rules.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::requests::{get, http_status, manifest};
 
 #[tokio::test]
-async fn down_at_start_denies_says_so_and_recovers_by_itself() {
+async fn jwt_14_down_at_start_denies_says_so_and_recovers_by_itself() {
     let key = Key::new("one");
     let issuer = Issuer::start(Answer::Status(StatusCode::SERVICE_UNAVAILABLE)).await;
     let process = Process::start(&manifest(&issuer.url(), "")).await;
@@ -30,7 +30,7 @@ async fn down_at_start_denies_says_so_and_recovers_by_itself() {
 }
 
 #[tokio::test]
-async fn while_it_is_down_the_last_good_set_serves() {
+async fn jwt_14_while_it_is_down_the_last_good_set_serves() {
     let (key, next) = (Key::new("one"), Key::new("two"));
     let issuer = Issuer::of(&[&key]).await;
     let process = Process::start(&manifest(&issuer.url(), "")).await;
@@ -58,7 +58,7 @@ async fn while_it_is_down_the_last_good_set_serves() {
 }
 
 #[tokio::test]
-async fn a_set_that_is_too_old_is_not_trusted() {
+async fn jwt_14_a_set_that_is_too_old_is_not_trusted() {
     let key = Key::new("one");
     let issuer = Issuer::of(&[&key]).await;
     let stale = |settings: &mut extauth::settings::Settings| settings.keys.stale_max = Duration::from_millis(1);
@@ -73,7 +73,7 @@ async fn a_set_that_is_too_old_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn rotated_keys_pass_within_a_refresh_and_revoked_ones_stop() {
+async fn jwt_14_rotated_keys_pass_within_a_refresh_and_revoked_ones_stop() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let issuer = Issuer::of(&[&old]).await;
     let process = Process::start(&manifest(&issuer.url(), "")).await;
@@ -87,7 +87,7 @@ async fn rotated_keys_pass_within_a_refresh_and_revoked_ones_stop() {
 }
 
 #[tokio::test]
-async fn an_unchanged_set_is_not_sent_again() {
+async fn jwt_14_an_unchanged_set_is_not_sent_again() {
     let key = Key::new("one");
     let issuer = Issuer::of(&[&key]).await;
     let process = Process::start(&manifest(&issuer.url(), "")).await;
@@ -101,7 +101,7 @@ fn rarely(url: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_fetched_once_in_the_background() {
+async fn jwt_5_an_unknown_key_is_fetched_once_in_the_background() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let issuer = Issuer::of(&[&old]).await;
     let process = Process::start(&rarely(&issuer.url())).await;
@@ -115,7 +115,7 @@ async fn an_unknown_key_is_fetched_once_in_the_background() {
 }
 
 #[tokio::test]
-async fn a_thousand_made_up_keys_cause_one_fetch() {
+async fn jwt_5_a_thousand_made_up_keys_cause_one_fetch() {
     let key = Key::new("one");
     let issuer = Issuer::of(&[&key]).await;
     let process = Process::start(&rarely(&issuer.url())).await;
@@ -130,7 +130,7 @@ async fn a_thousand_made_up_keys_cause_one_fetch() {
 }
 
 #[tokio::test]
-async fn one_url_in_several_auth_configs_is_followed_once() {
+async fn jwt_14_one_url_in_several_auth_configs_is_followed_once() {
     let key = Key::new("one");
     let issuer = Issuer::of(&[&key]).await;
     let one = rarely(&issuer.url());
@@ -147,7 +147,7 @@ async fn one_url_in_several_auth_configs_is_followed_once() {
 }
 
 #[tokio::test]
-async fn a_key_set_that_no_auth_config_names_is_forgotten() {
+async fn jwt_14_a_key_set_that_no_auth_config_names_is_forgotten() {
     let (key, other) = (Key::new("one"), Key::new("two"));
     let (issuer, others) = (
         Issuer::of(&[&key]).await,
