@@ -24,7 +24,7 @@ use self::source::Source;
 use crate::counters::{Counters, Memory, Redis};
 use crate::metrics::{Metrics, RESPONSE_TIME};
 use crate::service::Service;
-use crate::settings::{Settings, StoreSettings};
+use crate::settings::{RedisStore, Settings, StoreSettings};
 use crate::stats::sink::{self, Recorder};
 
 /// Between two looks for counters in memory whose window is over.
@@ -138,10 +138,21 @@ fn scrape_registry(recorder: Recorder) -> anyhow::Result<Option<Registry>> {
 fn start_counters(store: &StoreSettings, metrics: &Metrics, health: &Health, tasks: &Tasks) -> Counters {
     match store {
         StoreSettings::Memory { keys_max } => Counters::Memory(Memory::new(*keys_max, metrics.memory())),
-        StoreSettings::Redis(redis) => {
-            Counters::Redis(Redis::start(redis, metrics.redis(), health.component("redis"), tasks))
-        }
+        StoreSettings::Redis(redis) => Counters::Redis(start_redis(redis, metrics, health, tasks)),
     }
+}
+
+fn start_redis(settings: &RedisStore, metrics: &Metrics, health: &Health, tasks: &Tasks) -> Redis {
+    let main = Redis::start(&settings.main, metrics.redis(), health.component("redis"), tasks);
+    let mut redis = main.with_companions(settings.companions);
+    if let Some(per_second) = &settings.per_second {
+        let health = health.component("redis per second");
+        redis = redis.with_per_second(per_second, metrics.redis_per_second(), health, tasks);
+    }
+    if let Some(bytes) = settings.over_limit_bytes {
+        redis = redis.with_over_limit_memory(bytes.get(), metrics.over_limit());
+    }
+    redis
 }
 
 fn sweep_memory(counters: &Arc<Counters>, tasks: &Tasks) {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-pub use self::meters::{MemoryMeters, RedisMeters};
+pub use self::meters::{MemoryMeters, OverLimitMeters, RedisMeters};
 pub use self::rule::RuleCounters;
 use crate::counters::StoreError;
 use crate::stats::bounded::{Bounded, CLIENT_NAMES_MAX};
@@ -41,6 +41,8 @@ pub struct Metrics {
     service: [AtomicU64; Event::ALL.len()],
     memory: MemoryMeters,
     redis: RedisMeters,
+    redis_per_second: RedisMeters,
+    over_limit: OverLimitMeters,
 }
 
 /// What happens to a process as a whole.
@@ -110,6 +112,8 @@ impl Default for Metrics {
             service: std::array::from_fn(|_| AtomicU64::new(0)),
             memory: MemoryMeters::default(),
             redis: RedisMeters::default(),
+            redis_per_second: RedisMeters::default(),
+            over_limit: OverLimitMeters::default(),
         }
     }
 }
@@ -169,6 +173,18 @@ impl Metrics {
         self.redis.clone()
     }
 
+    /// What the Redis store for limits per second reports to.
+    #[must_use]
+    pub fn redis_per_second(&self) -> RedisMeters {
+        self.redis_per_second.clone()
+    }
+
+    /// What the memory for keys over their limit reports to.
+    #[must_use]
+    pub fn over_limit(&self) -> OverLimitMeters {
+        self.over_limit.clone()
+    }
+
     /// Everything, for a sink to read.
     #[must_use]
     pub fn source(self: &Arc<Self>) -> Source {
@@ -193,7 +209,11 @@ impl Metrics {
             visit(name, Reading::Counter(counter.load(Ordering::Relaxed)));
         }
         self.memory.visit(visit);
-        self.redis.visit(visit);
+        self.redis.visit("ratelimit.redis_pool", visit);
+        if self.redis_per_second.is_used() {
+            self.redis_per_second.visit("ratelimit.redis_per_second_pool", visit);
+        }
+        self.over_limit.visit(visit);
         for (stats_key, counters) in &*self.rules.lock() {
             counters.visit(stats_key, visit);
         }

@@ -23,7 +23,7 @@ use server::shutdown::Timing;
 pub use self::sources::{FileSource, HealthNeed, LimitSource};
 use self::statistics::Environment;
 pub use self::statistics::Scrapes;
-pub use self::stores::StoreSettings;
+pub use self::stores::{RedisStore, StoreSettings};
 use self::values::Values;
 use crate::service::ServiceSettings;
 use crate::stats::sink::SinkSettings;

@@ -25,7 +25,7 @@ pub(crate) struct Parts {
 /// Rules and a store, and whoever keeps the store alive.
 pub(crate) struct Asked {
     rules: RuleSet,
-    store: Redis,
+    pub(crate) store: Redis,
     pub(crate) parts: Parts,
     shutdown: Shutdown,
 }
@@ -103,6 +103,15 @@ impl Asked {
     pub(crate) async fn connected(self) -> Self {
         eventually("connected", async || self.parts.health.is_healthy()).await;
         self
+    }
+
+    /// Takes rules that were reloaded.
+    pub(crate) fn reload(&mut self, yaml: &str) {
+        let text = Text {
+            name: "test.yaml",
+            bytes: yaml.as_bytes(),
+        };
+        self.rules = rules_file::load([text], BuildOptions::default()).unwrap();
     }
 
     /// Asks at a time; gives the store a while to answer.

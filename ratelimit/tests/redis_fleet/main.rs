@@ -5,4 +5,6 @@
 mod asking;
 mod servers;
 
+mod replay;
+mod sparing;
 mod tls;

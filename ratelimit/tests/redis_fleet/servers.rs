@@ -83,6 +83,22 @@ impl RedisServer {
     }
 }
 
+impl RedisServer {
+    /// Kills it as a crash would.
+    pub(crate) fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// How often a command was carried out so far.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let statistics = self.ask(&["INFO", "commandstats"]);
+        let prefix = format!("cmdstat_{command}:calls=");
+        let line = statistics.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+    }
+}
+
 impl Drop for RedisServer {
     fn drop(&mut self) {
         // It may be gone already, or stopped: SIGKILL ends that too.

@@ -5,10 +5,11 @@
 
 use std::hash::BuildHasher;
 
-use ratelimit_core::{Counted, Hits, Plan, Reading};
-use redis::{Pipeline, Value};
+use ratelimit_core::{Counted, Hits};
+use redis::{Pipeline, ServerErrorKind, Value};
+use smallvec::SmallVec;
 
-use crate::counters::{Readings, StoreError};
+use crate::counters::StoreError;
 
 /// Takes `ARGV[1]` from a counter that stops at zero, and renews its expiry.
 const REFUND: &str = "local after = redis.call('DECRBY', KEYS[1], ARGV[1])
@@ -37,60 +38,124 @@ impl<S: BuildHasher> Expiry<S> {
     }
 }
 
-/// The commands of a plan, in plan order.
-pub(super) fn pipeline<S: BuildHasher>(plan: &Plan<'_>, expiry: &Expiry<S>) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(plan.charges().count().saturating_mul(2));
-    for counted in plan.charges() {
-        let key = counted.key.as_bytes();
-        let secs = expiry.secs(counted);
-        match counted.hits {
-            Hits::Charge(_) | Hits::Peek => {
-                pipeline.cmd("INCRBY").arg(key).arg(counted.hits.amount());
-                pipeline.cmd("EXPIRE").arg(key).arg(secs);
+/// What is done to one counter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Command<'p> {
+    pub(super) counted: &'p Counted<'p>,
+    pub(super) action: Action,
+}
+
+/// How far a command goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Action {
+    /// Moves the counter by the hits.
+    Count,
+    /// Moves it by nothing, but makes it live on.
+    Touch,
+    /// Looks at it.
+    Read,
+}
+
+/// What counters stand at, in the order of their commands.
+pub(super) type Values = SmallVec<[u64; 4]>;
+
+impl<'p> Command<'p> {
+    /// Its key, as Redis knows it.
+    pub(super) fn key(&self) -> &'p [u8] {
+        self.counted.key.as_bytes()
+    }
+
+    /// Adds it to a pipeline.
+    pub(super) fn append<S: BuildHasher>(&self, pipeline: &mut Pipeline, expiry: &Expiry<S>) {
+        let (key, secs) = (self.key(), expiry.secs(self.counted));
+        let hits = match (self.action, self.counted.hits) {
+            (Action::Read, _) => {
+                pipeline.cmd("GET").arg(key);
+                return;
             }
-            Hits::Refund(hits) => {
+            (_, Hits::Refund(hits)) => {
                 let script = pipeline.cmd("EVAL").arg(REFUND).arg(1);
                 script.arg(key).arg(hits.get()).arg(secs);
+                return;
             }
+            (Action::Touch, _) => 0,
+            (Action::Count, hits) => hits.amount(),
+        };
+        pipeline.cmd("INCRBY").arg(key).arg(hits);
+        pipeline.cmd("EXPIRE").arg(key).arg(secs);
+    }
+
+    /// How many replies it gets.
+    pub(super) fn replies(&self) -> usize {
+        match (self.action, self.counted.hits) {
+            (Action::Read, _) | (_, Hits::Refund(_)) => 1,
+            (Action::Count | Action::Touch, _) => 2,
         }
+    }
+
+    /// What its replies say.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when the server may not count now, [`StoreError::Rejected`] with any other error that
+    /// it answered, or when a reply is not a count.
+    pub(super) fn value(&self, replies: &[Value]) -> Result<u64, StoreError> {
+        if self.action == Action::Read && replies == [Value::Nil] {
+            return Ok(0);
+        }
+        let value = count(replies.first())?;
+        if self.replies() > 1 {
+            // A counter that could not be given an expiry must not look like a success.
+            count(replies.get(1))?;
+        }
+        Ok(value)
+    }
+}
+
+/// All of them in one pipeline.
+pub(super) fn pipeline<S: BuildHasher>(commands: &[Command<'_>], expiry: &Expiry<S>) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(commands.len().saturating_mul(2));
+    for command in commands {
+        command.append(&mut pipeline, expiry);
     }
     pipeline
 }
 
-/// What the replies to [`pipeline`] say about each charge.
+/// What the replies to [`pipeline`] say about each.
 ///
 /// # Errors
 ///
-/// [`StoreError::Rejected`] with the first error that Redis answered, or when a reply is not a count.
-pub(super) fn readings(plan: &Plan<'_>, replies: Vec<Value>) -> Result<Readings, StoreError> {
-    let mut replies = replies.into_iter();
-    let mut readings = Readings::new();
-    for counted in plan.charges() {
-        let after = count(replies.next())?;
-        if !matches!(counted.hits, Hits::Refund(_)) {
-            // A counter that could not be given an expiry must not look like a success.
-            count(replies.next())?;
-        }
-        readings.push(Reading {
-            after,
-            known_over: false,
-        });
-    }
-    Ok(readings)
+/// That of the first command that has one.
+pub(super) fn values(commands: &[Command<'_>], replies: &[Value]) -> Result<Values, StoreError> {
+    let mut rest = replies;
+    commands
+        .iter()
+        .map(|command| command.value(take(&mut rest, command.replies())))
+        .collect()
 }
 
-fn count(reply: Option<Value>) -> Result<u64, StoreError> {
+/// The first `count` of what is left, or fewer.
+pub(super) fn take<'v>(rest: &mut &'v [Value], count: usize) -> &'v [Value] {
+    let (taken, left) = rest.split_at(count.min(rest.len()));
+    *rest = left;
+    taken
+}
+
+fn count(reply: Option<&Value>) -> Result<u64, StoreError> {
     let rejected = |text: String| Err(StoreError::Rejected(text));
     match reply {
         Some(Value::Int(count)) => {
             let negative = |_out_of_range| StoreError::Rejected(format!("a counter stands at {count}"));
-            u64::try_from(count).map_err(negative)
+            u64::try_from(*count).map_err(negative)
         }
-        // In its own words, which are what an operator searches for.
-        Some(Value::ServerError(error)) => {
-            let details = error.details().unwrap_or_default();
-            rejected(format!("{} {details}", error.code()))
+        Some(Value::BulkString(text)) => {
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            number.ok_or_else(|| StoreError::Rejected("a counter is not a number".to_owned()))
         }
+        Some(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::ClusterDown) => {
+            Err(StoreError::Unavailable(error.to_string()))
+        }
+        Some(Value::ServerError(error)) => rejected(error.to_string()),
         Some(_) => rejected("a reply is not a number".to_owned()),
         None => rejected("a reply is missing".to_owned()),
     }
@@ -101,7 +166,7 @@ mod tests {
     use std::hash::{BuildHasherDefault, Hasher};
 
     use ratelimit_core::source::{RateLimit, RuleFile, RuleNode, Spanned};
-    use ratelimit_core::{Descriptor, Entry, KeyFormat, Request, RuleSet, UnixTime};
+    use ratelimit_core::{Descriptor, Entry, KeyFormat, Plan, Request, RuleSet, UnixTime};
 
     use super::*;
 
@@ -119,9 +184,17 @@ mod tests {
 
     /// What is said for one hit on a rule of 10 a second, in the words of the protocol.
     fn said(hits: Hits, jitter_max_secs: u64) -> String {
+        said_by(Action::Count, hits, jitter_max_secs)
+    }
+
+    fn commands<'p>(plan: &'p Plan<'_>, action: Action) -> Vec<Command<'p>> {
+        plan.charges().map(|counted| Command { counted, action }).collect()
+    }
+
+    fn said_by(action: Action, hits: Hits, jitter_max_secs: u64) -> String {
         with_plan(hits, |plan| {
             let expiry = Expiry::new(jitter_max_secs, BuildHasherDefault::<Hundred>::default());
-            let packed = pipeline(plan, &expiry).get_packed_pipeline();
+            let packed = pipeline(&commands(plan, action), &expiry).get_packed_pipeline();
             let text = String::from_utf8(packed).unwrap();
             let words = text.split("\r\n").filter(|part| !part.starts_with(['*', '$']));
             words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
@@ -189,6 +262,20 @@ mod tests {
     }
 
     #[test]
+    fn touching_adds_nothing_and_reading_leaves_no_trace() {
+        assert_eq!(
+            said_by(Action::Touch, charge(7), 0),
+            "INCRBY domain_key_value_1234 0 EXPIRE domain_key_value_1234 1"
+        );
+        assert_eq!(said_by(Action::Read, charge(7), 0), "GET domain_key_value_1234");
+        let read = |reply: Value| with_plan(charge(1), |plan| values(&commands(plan, Action::Read), &[reply]));
+        assert_eq!(read(Value::Nil).unwrap().as_slice(), [0]);
+        assert_eq!(read(Value::BulkString(b"12".to_vec())).unwrap().as_slice(), [12]);
+        let not_one = StoreError::Rejected("a counter is not a number".to_owned());
+        assert_eq!(read(Value::BulkString(b"x".to_vec())), Err(not_one));
+    }
+
+    #[test]
     fn a_refund_is_one_script() {
         let said = said(charge(7).negated(), 0);
         assert!(said.starts_with("EVAL "), "{said}");
@@ -197,8 +284,8 @@ mod tests {
 
     #[track_caller]
     fn check(hits: Hits, replies: Vec<Value>, expected: Result<u64, &str>) {
-        let found = with_plan(hits, |plan| readings(plan, replies));
-        let found = found.map(|readings| readings[0].after);
+        let found = with_plan(hits, |plan| values(&commands(plan, Action::Count), &replies));
+        let found = found.map(|values| values[0]);
         let expected = expected.map_err(|text| StoreError::Rejected(text.to_owned()));
         assert_eq!(found, expected);
     }

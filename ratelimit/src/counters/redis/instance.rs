@@ -47,6 +47,12 @@ pub enum AddressError {
     /// TLS on a path.
     #[error("a socket path takes no TLS")]
     TlsOnSocket,
+    /// Sentinels without a master's name, or a name without them.
+    #[error(
+        "Expected master name and a list of urls for the sentinels, in the format: \
+         <redis master name>,<sentinel1>,...,<sentineln>"
+    )]
+    Sentinels,
     /// Several servers.
     #[error("several addresses need the type cluster or sentinel")]
     Several,
@@ -84,6 +90,31 @@ impl Server {
         match self.place {
             ConnectionAddr::Unix(_) => Err(AddressError::TlsOnSocket),
             ConnectionAddr::Tcp(..) | ConnectionAddr::TcpTls { .. } | _ => Ok(Self { tls: Some(tls), ..self }),
+        }
+    }
+
+    /// A server that nobody has named yet, with who we are to it.
+    pub(super) fn unnamed(auth: &str) -> Self {
+        Self {
+            place: ConnectionAddr::Tcp(String::new(), 0),
+            login: Secret::new(with_auth(RedisConnectionInfo::default(), auth)),
+            tls: None,
+        }
+    }
+
+    /// The server at `host` and `port`, to which we are the same.
+    pub(super) fn elsewhere(&self, host: &str, port: u16) -> Self {
+        Self {
+            place: ConnectionAddr::Tcp(host.to_owned(), port),
+            ..self.clone()
+        }
+    }
+
+    /// The host to connect to; none for a path.
+    pub(super) fn host(&self) -> Option<&str> {
+        match &self.place {
+            ConnectionAddr::Tcp(host, _) => Some(host),
+            ConnectionAddr::Unix(_) | ConnectionAddr::TcpTls { .. } | _ => None,
         }
     }
 

@@ -24,10 +24,11 @@ use server::Snapshot;
 use server::clock::monotonic_now;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::instance::Server;
+use super::sentinel::Master;
 use super::standing::Standing;
 use super::tls::TlsError;
 use crate::counters::StoreError;
@@ -62,10 +63,58 @@ type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A connection and its keeper.
 #[derive(Debug)]
 pub(super) struct Link {
-    server: Server,
+    target: Target,
     connect_timeout: Duration,
     standing: Arc<Standing>,
     live: Snapshot<Option<Live>>,
+    retired: watch::Sender<bool>,
+}
+
+/// What to connect to.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// This server.
+    Server(Server),
+    /// Whichever is the master when the connection is made, and no other.
+    Master(Master),
+}
+
+impl Target {
+    fn server(&self) -> Result<Server, OpenError> {
+        match self {
+            Self::Server(server) => Ok(server.clone()),
+            Self::Master(master) => master.current().ok_or(OpenError::NoMaster),
+        }
+    }
+
+    /// Told that a connection was lost or not made.
+    fn suspect(&self) {
+        if let Self::Master(master) = self {
+            master.suspect();
+        }
+    }
+
+    /// Returns once it is another server than this one.
+    async fn moved(&self, from: &Server) {
+        match self {
+            Self::Server(_) => std::future::pending().await,
+            Self::Master(master) => master.moved(from).await,
+        }
+    }
+
+    fn role(&self) -> Role {
+        match self {
+            Self::Server(_) => Role::Any,
+            Self::Master(_) => Role::Master,
+        }
+    }
+}
+
+/// What a server must be to be of use. Not asked unless it matters: proxies do not know `ROLE`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Role {
+    Any,
+    Master,
 }
 
 /// The connection in use.
@@ -85,13 +134,24 @@ struct Abandoned {
 }
 
 impl Link {
-    pub(super) fn new(server: Server, connect_timeout: Duration, standing: Arc<Standing>) -> Self {
+    pub(super) fn new(target: Target, connect_timeout: Duration, standing: Arc<Standing>) -> Self {
         Self {
-            server,
+            target,
             connect_timeout,
             standing,
             live: Snapshot::new(None),
+            retired: watch::Sender::new(false),
         }
+    }
+
+    /// Ends [`Link::keep_connected`] for good.
+    pub(super) fn retire(&self) {
+        self.retired.send_replace(true);
+    }
+
+    async fn is_retired(&self) {
+        // It cannot fail: we hold the sender.
+        drop(self.retired.subscribe().wait_for(|retired| *retired).await);
     }
 
     /// Whether there is a connection, as far as is known.
@@ -119,33 +179,46 @@ impl Link {
         Ok(replies)
     }
 
-    /// Keeps a connection, for ever.
+    /// Keeps a connection until the link is retired.
     pub(super) async fn keep_connected(self: Arc<Self>) {
-        let redis = self.server.to_string();
         let mut pause = PAUSE_MIN;
-        loop {
+        while !*self.retired.borrow() {
             let began = monotonic_now();
-            let opened = timeout(self.connect_timeout, open(&self.server)).await;
-            match opened.unwrap_or_else(|_elapsed| Err(OpenError::TimedOut)) {
-                Ok((connection, driver)) => {
-                    self.standing.made(&redis);
-                    let why = self.use_up(connection, driver).await;
-                    self.standing.lost(&redis, why);
-                }
-                Err(error) => self.standing.refused(&redis, &error.to_string()),
-            }
+            self.connect_and_use().await;
             // A connection that lasted is followed by a quick attempt; one that is lost right away is not.
             if monotonic_now().saturating_duration_since(began) > self.connect_timeout + PAUSE_MAX {
                 pause = PAUSE_MIN;
             }
-            sleep(shortened(pause)).await;
+            self.target.suspect();
+            tokio::select! {
+                () = sleep(shortened(pause)) => {}
+                () = self.is_retired() => {}
+            }
             pause = pause.saturating_mul(2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn connect_and_use(&self) {
+        let opening = async {
+            let server = self.target.server()?;
+            let (connection, driver) = open(&server, self.target.role()).await?;
+            Ok((server, connection, driver))
+        };
+        let opened = timeout(self.connect_timeout, opening).await;
+        match opened.unwrap_or_else(|_elapsed| Err(OpenError::TimedOut)) {
+            Ok((server, connection, driver)) => {
+                let redis = server.to_string();
+                self.standing.made(&redis);
+                let why = self.use_up(&server, connection, driver).await;
+                self.standing.lost(&redis, why);
+            }
+            Err(error) => self.standing.refused(&self.target, &error.to_string()),
         }
     }
 
     /// Offers the connection to calls until it is of no use; says why it is not. What is in flight then fails at once,
     /// because `driver` is dropped.
-    async fn use_up(&self, connection: MultiplexedConnection, driver: Driver) -> &'static str {
+    async fn use_up(&self, server: &Server, connection: MultiplexedConnection, driver: Driver) -> &'static str {
         let (abandoned, calls_left) = mpsc::channel(IN_FLIGHT_MAX);
         let useless = Arc::new(Notify::new());
         let _withdrawn = Withdraw(&self.live);
@@ -159,6 +232,8 @@ impl Link {
             () = driver => "the connection was closed",
             () = useless.notified() => "the connection failed",
             () = reply_is_late(connection, calls_left) => "no reply in time",
+            () = self.target.moved(server) => "another server is the master now",
+            () = self.is_retired() => "the server left the cluster",
         }
     }
 }
@@ -169,6 +244,15 @@ struct Withdraw<'l>(&'l Snapshot<Option<Live>>);
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
         self.0.store(None);
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Server(server) => server.fmt(f),
+            Self::Master(master) => master.fmt(f),
+        }
     }
 }
 
@@ -253,7 +337,7 @@ fn ping(mut connection: MultiplexedConnection) -> Abandoned {
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
-enum OpenError {
+pub(super) enum OpenError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("{0}")]
@@ -264,10 +348,14 @@ enum OpenError {
     Tls(#[from] TlsError),
     #[error("an address of an unknown kind")]
     Address,
+    #[error("no sentinel names a master")]
+    NoMaster,
+    #[error("the server is not the master")]
+    NotMaster,
 }
 
 /// Connects and shakes hands.
-async fn open(server: &Server) -> Result<(MultiplexedConnection, Driver), OpenError> {
+async fn open(server: &Server, role: Role) -> Result<(MultiplexedConnection, Driver), OpenError> {
     let socket: Box<dyn Socket> = match server.place() {
         ConnectionAddr::Tcp(host, port) => {
             let socket = TcpStream::connect((host.as_str(), *port)).await?;
@@ -288,7 +376,7 @@ async fn open(server: &Server) -> Result<(MultiplexedConnection, Driver), OpenEr
     let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
     let (connection, driver) = MultiplexedConnection::new_with_config(&bare, socket, config).await?;
     let mut driver: Driver = Box::pin(driver);
-    let handshake = handshake(server.login());
+    let handshake = handshake(server.login(), role);
     let mut asking = connection.clone();
     let mut answers = std::pin::pin!(asking.send_packed_commands(&handshake, 0, handshake.len()));
     let answers = tokio::select! {
@@ -297,13 +385,38 @@ async fn open(server: &Server) -> Result<(MultiplexedConnection, Driver), OpenEr
         () = &mut driver => answers.await?,
     };
     for answer in answers {
-        answer.extract_error()?;
+        let answer = answer.extract_error()?;
+        if role == Role::Master && is_role_of_a_replica(&answer) {
+            return Err(OpenError::NotMaster);
+        }
     }
     Ok((connection, driver))
 }
 
+/// The answer to one question, over a connection of its own.
+pub(super) async fn ask_once(server: &Server, question: &Cmd, patience: Duration) -> Result<Value, OpenError> {
+    let asking = async {
+        let (mut connection, mut driver) = open(server, Role::Any).await?;
+        let mut answer = std::pin::pin!(connection.send_packed_command(question));
+        let answer = tokio::select! {
+            answer = &mut answer => answer?,
+            () = &mut driver => answer.await?,
+        };
+        Ok(answer.extract_error()?)
+    };
+    timeout(patience, asking)
+        .await
+        .unwrap_or_else(|_elapsed| Err(OpenError::TimedOut))
+}
+
+/// `ROLE` answers with a list that begins with `master` or `slave`.
+fn is_role_of_a_replica(answer: &Value) -> bool {
+    let Value::Array(role) = answer else { return false };
+    role.first() != Some(&Value::BulkString(b"master".to_vec()))
+}
+
 /// Logs in, chooses the database, and asks whether anybody is there: a server that is loading its data, or hangs, is not.
-fn handshake(login: &RedisConnectionInfo) -> Pipeline {
+fn handshake(login: &RedisConnectionInfo, role: Role) -> Pipeline {
     let mut handshake = Pipeline::new();
     if let Some(password) = login.password() {
         handshake.cmd("AUTH").arg(login.username()).arg(password);
@@ -312,6 +425,9 @@ fn handshake(login: &RedisConnectionInfo) -> Pipeline {
         handshake.cmd("SELECT").arg(login.db());
     }
     handshake.cmd("PING");
+    if role == Role::Master {
+        handshake.cmd("ROLE");
+    }
     handshake
 }
 

@@ -1,5 +1,6 @@
 //! How the connections to Redis stand: what health, metrics and the log are told when one comes or goes.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -67,13 +68,13 @@ impl Standing {
     }
 
     /// A connection could not be made.
-    pub(super) fn refused(&self, redis: &str, why: &str) {
+    pub(super) fn refused(&self, redis: &dyn fmt::Display, why: &str) {
         self.meters.connect_failed();
         if self.connected.load(Ordering::Relaxed) > 0 {
             return;
         }
         if let Some(held_back) = self.warnings.admit(monotonic_now()) {
-            tracing::warn!(redis, why, held_back, "cannot connect, calls fail until it is back");
+            tracing::warn!(%redis, why, held_back, "cannot connect, calls fail until it is back");
         }
         self.fail(why);
     }
