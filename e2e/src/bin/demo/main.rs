@@ -51,11 +51,7 @@ enum From {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut narrator = Narrator::on_stdout();
-    let outcome = tokio::select! {
-        outcome = run(&arguments, &mut narrator) => outcome,
-        stopped = signalled() => stopped.map(|()| Outcome::Interrupted),
-    };
-    match outcome {
+    match run(&arguments, &mut narrator).await {
         Ok(Outcome::Told { wrong: 0 }) => ExitCode::SUCCESS,
         Ok(Outcome::Told { .. }) => ExitCode::FAILURE,
         // As a shell reports a program that Ctrl-C has ended.
@@ -94,19 +90,20 @@ async fn run(arguments: &Arguments, narrator: &mut Narrator) -> Result<Outcome> 
         key_refresh: None,
         ports,
     };
-    let mut stack = Stack::start(options).await?;
+    // Interrupted while starting, it drops what has been started, which ends it.
+    let Some(mut stack) = unless_signalled(Stack::start(options)).await? else {
+        return Ok(Outcome::Interrupted);
+    };
     narrator.started(&stack);
-    let outcome = told(&stack.client()?, &stack.issuer.asks, narrator).await?;
-    if !arguments.once {
+    let client = stack.client()?;
+    let outcome = unless_signalled(told(&client, &stack.issuer.asks, narrator)).await?;
+    if outcome.is_some() && !arguments.once {
         narrator.invite(&stack);
-        tokio::select! {
-            stopped = signalled() => stopped?,
-            ended = part_ended(&mut stack) => anyhow::bail!("{}", ended?),
-        }
+        unless_signalled(part_ended(&mut stack)).await?;
     }
     narrator.stopping();
     stack.stop().await?;
-    Ok(outcome)
+    Ok(outcome.unwrap_or(Outcome::Interrupted))
 }
 
 async fn told(client: &Client, issuer: &IssuerClient, narrator: &mut Narrator) -> Result<Outcome> {
@@ -120,26 +117,26 @@ async fn told(client: &Client, issuer: &IssuerClient, narrator: &mut Narrator) -
     Ok(Outcome::Told { wrong })
 }
 
-/// Waits for Ctrl-C, SIGTERM or the end of the terminal.
-async fn signalled() -> Result<()> {
+/// Does `work` unless Ctrl-C, SIGTERM or the end of the terminal comes first.
+async fn unless_signalled<T>(work: impl Future<Output = Result<T>>) -> Result<Option<T>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+        done = work => done.map(Some),
+        _ = interrupt.recv() => Ok(None),
+        _ = terminate.recv() => Ok(None),
+        _ = hangup.recv() => Ok(None),
     }
-    Ok(())
 }
 
-/// Waits until a part ends that should not, and says which.
-async fn part_ended(stack: &mut Stack) -> Result<String> {
+/// Runs until a part ends that should not; says which.
+async fn part_ended(stack: &mut Stack) -> Result<()> {
     let mut look = tokio::time::interval(Duration::from_millis(500));
     loop {
         look.tick().await;
         if let Some(ended) = stack.ended()? {
-            return Ok(ended);
+            anyhow::bail!(ended);
         }
     }
 }
