@@ -83,14 +83,16 @@ impl Ports {
     ///
     /// # Errors
     ///
-    /// Names each port that is taken.
+    /// Names each port that is taken, and the flag that chooses another.
     pub fn ensure_untaken(&self) -> Result<()> {
         let taken = self
             .0
             .iter()
             .filter(|&(_, &number)| TcpListener::bind(loopback(number)).is_err());
         let taken: Vec<String> = taken
-            .map(|(port, number)| format!("port {number} ({port}) is taken"))
+            .map(|(port, number)| {
+                format!("port {number} is taken by another program: choose one with --port {port}=NUMBER")
+            })
             .collect();
         ensure!(taken.is_empty(), "{}", taken.join("\n"));
         Ok(())

@@ -8,7 +8,7 @@ mod narrator;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use e2e::client::Client;
 use e2e::issuer::{IssuerClient, KeySet};
@@ -79,9 +79,7 @@ async fn run(arguments: &Arguments, narrator: &mut Narrator) -> Result<Outcome> 
         let issuer = IssuerClient::new(ports.address(Port::Issuer))?;
         return told(&client, &issuer, narrator).await;
     }
-    ports
-        .ensure_untaken()
-        .context("choose others with --port NAME=NUMBER, or all with --ports free")?;
+    ports.ensure_untaken()?;
     narrator.starting(arguments.store);
     let options = Options {
         store: arguments.store,
