@@ -20,7 +20,7 @@ pub const AUDIENCE: &str = "sallyport-demo";
 pub enum KeySet {
     /// At once.
     Up,
-    /// Only after [`Issuer::up`].
+    /// Only after [`IssuerClient::up`].
     Down,
 }
 
