@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod asking;
+mod load;
 mod servers;
 
+mod cluster;
+mod fleet;
 mod replay;
+mod sentinel;
 mod sparing;
 mod tls;

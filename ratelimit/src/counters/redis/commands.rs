@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 
 use ratelimit_core::{Counted, Hits};
-use redis::{Pipeline, ServerErrorKind, Value};
+use redis::{Pipeline, ServerError, ServerErrorKind, Value};
 use smallvec::SmallVec;
 
 use crate::counters::StoreError;
@@ -153,12 +153,18 @@ fn count(reply: Option<&Value>) -> Result<u64, StoreError> {
             number.ok_or_else(|| StoreError::Rejected("a counter is not a number".to_owned()))
         }
         Some(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::ClusterDown) => {
-            Err(StoreError::Unavailable(error.to_string()))
+            Err(StoreError::Unavailable(words(error)))
         }
-        Some(Value::ServerError(error)) => rejected(error.to_string()),
+        Some(Value::ServerError(error)) => rejected(words(error)),
         Some(_) => rejected("a reply is not a number".to_owned()),
         None => rejected("a reply is missing".to_owned()),
     }
+}
+
+/// An error in the server's own words.
+fn words(error: &ServerError) -> String {
+    let details = error.details().unwrap_or_default();
+    format!("{} {details}", error.code())
 }
 
 #[cfg(test)]
