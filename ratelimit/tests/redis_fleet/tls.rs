@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ratelimit::counters::redis::{Address, NameCheck, Tls};
+use ratelimit_core::Hits;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -229,6 +230,27 @@ async fn no_client_certificate_and_no_files_are_told() {
         ..files.tls()
     };
     fails(at(&redis, &missing), "missing.crt").await;
+}
+
+#[tokio::test]
+async fn rotated_files_are_used_within_seconds_and_no_call_fails() {
+    let files = Files::new("localhost");
+    let redis = Tunnel::start(&files, &[]).await;
+    let url = format!("localhost:{}", redis.port);
+    let asked = asked(&url, "", &files.tls()).connected().await;
+    let made = async || asked.metric("ratelimit.redis_pool.cx_total");
+    eventually("both are made", async || made().await == 2).await;
+    // The same authority goes on at the other side: our pair alone is new.
+    let client = files.path("client.crt");
+    let text = std::fs::read_to_string(&client).unwrap();
+    std::fs::write(&client, format!("{text}\n")).unwrap();
+    let asking = [Asking(&[("key", "x")], Hits::Peek)];
+    eventually("both are made anew", async || {
+        asked.ask(1_000_000, &asking).await.unwrap();
+        made().await == 4
+    })
+    .await;
+    asked.end().await;
 }
 
 #[tokio::test]

@@ -16,25 +16,21 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisConnectionInfo, RedisResult, ServerErrorKind,
-    Value,
-};
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 use server::Snapshot;
 use server::clock::monotonic_now;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::instance::Server;
+use super::open::{Driver, OpenError, Role, open};
 use super::sentinel::Master;
 use super::standing::Standing;
-use super::tls::TlsError;
+use super::tls::Material;
 use crate::counters::StoreError;
 
 /// Calls that wait for a reply on one connection.
-const IN_FLIGHT_MAX: usize = 4096;
+pub(super) const IN_FLIGHT_MAX: usize = 4096;
 
 /// A connection on which a reply is this late is taken for dead. Far above any deadline of a rate limit call, far below
 /// what an operator would call an outage.
@@ -47,18 +43,11 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The bytes of commands that may wait for the socket.
-const WRITE_BUFFER_BYTES: usize = 256 * 1024;
-
-/// A stream that a connection can be made of.
-trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+/// Between two links to one node that are made anew for new certificates, so that there always is one.
+const TURN: Duration = Duration::from_millis(500);
 
 /// A reply that is being waited for.
 type Pending = Pin<Box<dyn Future<Output = RedisResult<Vec<Value>>> + Send>>;
-
-/// What moves the bytes of a connection; it ends when the connection does.
-type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection and its keeper.
 #[derive(Debug)]
@@ -68,6 +57,8 @@ pub(super) struct Link {
     standing: Arc<Standing>,
     live: Snapshot<Option<Live>>,
     retired: watch::Sender<bool>,
+    /// After new certificates were found: links of one node take turns.
+    turn: Duration,
 }
 
 /// What to connect to.
@@ -102,19 +93,20 @@ impl Target {
         }
     }
 
+    /// The same; for nobody it never returns.
+    async fn moved_from(&self, from: Option<&Server>) {
+        match from {
+            Some(from) => self.moved(from).await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn role(&self) -> Role {
         match self {
             Self::Server(_) => Role::Any,
             Self::Master(_) => Role::Master,
         }
     }
-}
-
-/// What a server must be to be of use. Not asked unless it matters: proxies do not know `ROLE`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Role {
-    Any,
-    Master,
 }
 
 /// The connection in use.
@@ -141,6 +133,16 @@ impl Link {
             standing,
             live: Snapshot::new(None),
             retired: watch::Sender::new(false),
+            turn: Duration::ZERO,
+        }
+    }
+
+    /// As the link of this number among those to one node.
+    pub(super) fn numbered(self, number: usize) -> Self {
+        let turns = u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            turn: TURN.saturating_mul(turns),
+            ..self
         }
     }
 
@@ -184,7 +186,7 @@ impl Link {
         let mut pause = PAUSE_MIN;
         while !*self.retired.borrow() {
             let began = monotonic_now();
-            self.connect_and_use().await;
+            let tried = self.connect_and_use().await;
             // A connection that lasted is followed by a quick attempt; one that is lost right away is not.
             if monotonic_now().saturating_duration_since(began) > self.connect_timeout + PAUSE_MAX {
                 pause = PAUSE_MIN;
@@ -193,47 +195,86 @@ impl Link {
             tokio::select! {
                 () = sleep(shortened(pause)) => {}
                 () = self.is_retired() => {}
+                () = self.target.moved_from(tried.as_ref()) => {}
             }
             pause = pause.saturating_mul(2).min(PAUSE_MAX);
         }
     }
 
-    async fn connect_and_use(&self) {
+    /// Returns whom it tried to reach.
+    async fn connect_and_use(&self) -> Option<Server> {
+        let server = match self.target.server() {
+            Ok(server) => server,
+            Err(error) => {
+                self.standing.refused(&self.target, &error.to_string());
+                return None;
+            }
+        };
         let opening = async {
-            let server = self.target.server()?;
-            let (connection, driver) = open(&server, self.target.role()).await?;
-            Ok((server, connection, driver))
+            let material = match server.tls() {
+                Some(tls) => Some(tls.material().await),
+                None => None,
+            };
+            tokio::select! {
+                opened = open(&server, self.target.role()) => Ok((material, opened?)),
+                () = self.target.moved(&server) => Err(OpenError::NotMaster),
+            }
         };
         let opened = timeout(self.connect_timeout, opening).await;
         match opened.unwrap_or_else(|_elapsed| Err(OpenError::TimedOut)) {
-            Ok((server, connection, driver)) => {
+            Ok((material, (connection, driver))) => {
                 let redis = server.to_string();
                 self.standing.made(&redis);
-                let why = self.use_up(&server, connection, driver).await;
+                let why = tokio::select! {
+                    why = self.use_up(connection, driver, self.renewed(&server, material)) => why,
+                    () = self.target.moved(&server) => "another server is the master now",
+                    () = self.is_retired() => "the server left the cluster",
+                };
                 self.standing.lost(&redis, why);
             }
             Err(error) => self.standing.refused(&self.target, &error.to_string()),
         }
+        Some(server)
+    }
+
+    /// Returns once there are new certificates and it is our turn.
+    async fn renewed(&self, server: &Server, used: Option<Material>) {
+        let (Some(tls), Some(used)) = (server.tls(), used) else {
+            return std::future::pending().await;
+        };
+        tls.renewed(&used).await;
+        sleep(self.turn).await;
     }
 
     /// Offers the connection to calls until it is of no use; says why it is not. What is in flight then fails at once,
-    /// because `driver` is dropped.
-    async fn use_up(&self, server: &Server, connection: MultiplexedConnection, driver: Driver) -> &'static str {
+    /// because `driver` is dropped; but when it is only `renewed`, what is in flight is finished first.
+    async fn use_up(
+        &self,
+        connection: MultiplexedConnection,
+        driver: Driver,
+        renewed: impl Future<Output = ()>,
+    ) -> &'static str {
         let (abandoned, calls_left) = mpsc::channel(IN_FLIGHT_MAX);
         let useless = Arc::new(Notify::new());
+        let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
         let _withdrawn = Withdraw(&self.live);
         self.live.store(Some(Live {
             connection: connection.clone(),
-            slots: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            slots: slots.clone(),
             abandoned,
             useless: useless.clone(),
         }));
+        let renewing = async {
+            renewed.await;
+            self.live.store(None);
+            let all = u32::try_from(IN_FLIGHT_MAX).unwrap_or(u32::MAX);
+            drop(timeout(STALLED_AFTER, slots.acquire_many(all)).await);
+        };
         tokio::select! {
             () = driver => "the connection was closed",
             () = useless.notified() => "the connection failed",
             () = reply_is_late(connection, calls_left) => "no reply in time",
-            () = self.target.moved(server) => "another server is the master now",
-            () = self.is_retired() => "the server left the cluster",
+            () = renewing => "there are new certificates",
         }
     }
 }
@@ -333,102 +374,6 @@ fn ping(mut connection: MultiplexedConnection) -> Abandoned {
         reply: Box::pin(reply),
         asked_at: monotonic_now(),
     }
-}
-
-/// Why no connection was made.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{0}")]
-    Redis(#[from] redis::RedisError),
-    #[error("no answer in time")]
-    TimedOut,
-    #[error("{0}")]
-    Tls(#[from] TlsError),
-    #[error("an address of an unknown kind")]
-    Address,
-    #[error("no sentinel names a master")]
-    NoMaster,
-    #[error("the server is not the master")]
-    NotMaster,
-}
-
-/// Connects and shakes hands.
-async fn open(server: &Server, role: Role) -> Result<(MultiplexedConnection, Driver), OpenError> {
-    let socket: Box<dyn Socket> = match server.place() {
-        ConnectionAddr::Tcp(host, port) => {
-            let socket = TcpStream::connect((host.as_str(), *port)).await?;
-            socket.set_nodelay(true)?;
-            match server.tls() {
-                Some(tls) => Box::new(tls.handshake(host, socket).await?),
-                None => Box::new(socket),
-            }
-        }
-        ConnectionAddr::Unix(path) => Box::new(UnixStream::connect(path).await?),
-        ConnectionAddr::TcpTls { .. } | _ => return Err(OpenError::Address),
-    };
-    let config = AsyncConnectionConfig::new()
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(IN_FLIGHT_MAX)
-        .set_write_backpressure_boundary(WRITE_BUFFER_BYTES);
-    // The handshake is ours, so that what the server says to it is not lost.
-    let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let (connection, driver) = MultiplexedConnection::new_with_config(&bare, socket, config).await?;
-    let mut driver: Driver = Box::pin(driver);
-    let handshake = handshake(server.login(), role);
-    let mut asking = connection.clone();
-    let mut answers = std::pin::pin!(asking.send_packed_commands(&handshake, 0, handshake.len()));
-    let answers = tokio::select! {
-        answers = &mut answers => answers?,
-        // What is in flight is then told why.
-        () = &mut driver => answers.await?,
-    };
-    for answer in answers {
-        let answer = answer.extract_error()?;
-        if role == Role::Master && is_role_of_a_replica(&answer) {
-            return Err(OpenError::NotMaster);
-        }
-    }
-    Ok((connection, driver))
-}
-
-/// The answer to one question, over a connection of its own.
-pub(super) async fn ask_once(server: &Server, question: &Cmd, patience: Duration) -> Result<Value, OpenError> {
-    let asking = async {
-        let (mut connection, mut driver) = open(server, Role::Any).await?;
-        let mut answer = std::pin::pin!(connection.send_packed_command(question));
-        let answer = tokio::select! {
-            answer = &mut answer => answer?,
-            () = &mut driver => answer.await?,
-        };
-        Ok(answer.extract_error()?)
-    };
-    timeout(patience, asking)
-        .await
-        .unwrap_or_else(|_elapsed| Err(OpenError::TimedOut))
-}
-
-/// `ROLE` answers with a list that begins with `master` or `slave`.
-fn is_role_of_a_replica(answer: &Value) -> bool {
-    let Value::Array(role) = answer else { return false };
-    role.first() != Some(&Value::BulkString(b"master".to_vec()))
-}
-
-/// Logs in, chooses the database, and asks whether anybody is there: a server that is loading its data, or hangs, is not.
-fn handshake(login: &RedisConnectionInfo, role: Role) -> Pipeline {
-    let mut handshake = Pipeline::new();
-    if let Some(password) = login.password() {
-        handshake.cmd("AUTH").arg(login.username()).arg(password);
-    }
-    if login.db() != 0 {
-        handshake.cmd("SELECT").arg(login.db());
-    }
-    handshake.cmd("PING");
-    if role == Role::Master {
-        handshake.cmd("ROLE");
-    }
-    handshake
 }
 
 fn not_connected() -> StoreError {

@@ -10,6 +10,7 @@ mod commands;
 mod instance;
 mod link;
 mod node;
+mod open;
 mod over_limit;
 mod sentinel;
 mod slots;

@@ -22,8 +22,9 @@ pub(super) struct Node {
 impl Node {
     /// Starts connecting, in tasks of its own, and returns at once.
     pub(super) fn start(target: &Target, settings: &RedisSettings, standing: &Arc<Standing>, tasks: &Tasks) -> Self {
-        let link = |_number| {
-            let link = Arc::new(Link::new(target.clone(), settings.connect_timeout, standing.clone()));
+        let link = |number| {
+            let link = Link::new(target.clone(), settings.connect_timeout, standing.clone());
+            let link = Arc::new(link.numbered(number));
             let kept = link.clone();
             tasks.keep_running("redis connection", move || kept.clone().keep_connected());
             link

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::instance::Server;
-use super::link::ask_once;
+use super::open::ask_once;
 
 /// Between two rounds of questions.
 const ROUND_INTERVAL: Duration = Duration::from_secs(1);

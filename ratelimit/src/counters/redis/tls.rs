@@ -1,5 +1,5 @@
-//! TLS to Redis: what the files hold at the moment a connection is made, so that rotated certificates are used from the
-//! next connection on.
+//! TLS to Redis: what the files hold at the moment a connection is made. [`Tls::renewed`] tells when they hold something
+//! else, so that a link can be made anew and rotated certificates are in use within seconds.
 //!
 //! The chain is always verified, against the authorities of the system and those of the file; only the check of the
 //! name can be left out. No protocol here.
@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -28,6 +30,14 @@ pub struct Tls {
     /// Whether the name of the server has to be in its certificate.
     pub name: NameCheck,
 }
+
+/// How often the files of a connection are looked at. New contents count once they were the same at two looks, so that a
+/// rotation is not taken half-done.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the files held. To be compared only.
+#[derive(Eq, PartialEq)]
+pub(super) struct Material(Vec<Option<Vec<u8>>>);
 
 /// What is made of the name in a certificate.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -64,6 +74,33 @@ impl Tls {
             .map_err(setup)??;
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, socket);
         handshake.await.map_err(TlsError::Handshake)
+    }
+
+    /// What the files hold now.
+    pub(super) async fn material(&self) -> Material {
+        let pair = self.pair.iter().flat_map(|(certificate, key)| [certificate, key]);
+        let files: Vec<PathBuf> = self.authorities.iter().chain(pair).cloned().collect();
+        let read = move || files.iter().map(|file| std::fs::read(file).ok()).collect();
+        Material(tokio::task::spawn_blocking(read).await.unwrap_or_default())
+    }
+
+    /// Returns once the files hold something else than `used` that can be used.
+    pub(super) async fn renewed(&self, used: &Material) {
+        let mut last = None;
+        loop {
+            sleep(LOOK_EVERY).await;
+            let now = self.material().await;
+            if now != *used && last.as_ref() == Some(&now) && self.can_be_used().await {
+                return;
+            }
+            last = Some(now);
+        }
+    }
+
+    async fn can_be_used(&self) -> bool {
+        let tls = self.clone();
+        let loaded = tokio::task::spawn_blocking(move || tls.config().is_ok());
+        loaded.await.unwrap_or(false)
     }
 
     fn config(&self) -> Result<ClientConfig, TlsError> {
