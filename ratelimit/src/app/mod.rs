@@ -5,6 +5,7 @@ mod loads;
 mod source;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::ratelimit::RateLimitServiceServer;
 use ratelimit_core::UnixTime;
@@ -16,7 +17,7 @@ use server::shutdown::Shutdown;
 use server::task::Tasks;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::oneshot;
-use tokio::time::{Duration, interval};
+use tokio::time::{Duration, interval, sleep};
 
 use self::doors::Doors;
 use self::loads::LoadReports;
@@ -54,6 +55,7 @@ async fn serve_until(shutdown: Shutdown, settings: Settings) -> anyhow::Result<(
     let metrics = Arc::new(Metrics::default());
     let counters = Arc::new(start_counters(&settings.store, &metrics, &health, &tasks));
     sweep_memory(&counters, &tasks);
+    let gave_up = give_up_on_redis(&settings.store, &counters, &tasks, &shutdown);
 
     let (recorder, pusher) = sink::open(&settings.statistics, &metrics.source())?;
     let response_time = recorder.timer(RESPONSE_TIME);
@@ -114,6 +116,7 @@ async fn serve_until(shutdown: Shutdown, settings: Settings) -> anyhow::Result<(
     end(&shutdown, &tasks).await;
     drop(all_served);
     drop(last_tasks.finished().await);
+    anyhow::ensure!(!gave_up.load(Ordering::Relaxed), "timed out waiting for Redis at start");
     Ok(())
 }
 
@@ -153,6 +156,33 @@ fn start_redis(settings: &RedisStore, metrics: &Metrics, health: &Health, tasks:
         redis = redis.with_over_limit_memory(bytes.get(), metrics.over_limit());
     }
     redis
+}
+
+/// Ends the process if Redis is not reached in the time that is set for it. The start itself does not wait for Redis. What
+/// is returned is true once that has happened.
+fn give_up_on_redis(
+    store: &StoreSettings,
+    counters: &Arc<Counters>,
+    tasks: &Tasks,
+    shutdown: &Shutdown,
+) -> Arc<AtomicBool> {
+    let gave_up = Arc::new(AtomicBool::new(false));
+    let StoreSettings::Redis(redis) = store else {
+        return gave_up;
+    };
+    let Some(longest) = redis.startup_max else {
+        return gave_up;
+    };
+    let (counters, shutdown, told) = (counters.clone(), shutdown.clone(), gave_up.clone());
+    tasks.spawn("redis at start", async move {
+        let Counters::Redis(redis) = &*counters else { return };
+        tokio::select! {
+            () = redis.reached() => shutdown.closing().await,
+            () = shutdown.closing() => {}
+            () = sleep(longest) => told.store(true, Ordering::Relaxed),
+        }
+    });
+    gave_up
 }
 
 fn sweep_memory(counters: &Arc<Counters>, tasks: &Tasks) {

@@ -8,6 +8,9 @@ const ONE_CONNECTION: &str = "one connection a node carries all calls at once; t
 /// Why time windows of pipelines change nothing.
 const PIPELINED_AT_ONCE: &str = "commands that are ready together are sent together, without waiting for more";
 
+/// Why pauses at start change nothing.
+const NO_WAIT_AT_START: &str = "the start does not wait for Redis; it is tried again after 20 ms at first and 1 s at most";
+
 const fn v(name: &'static str, kind: super::Kind, default: &'static str, meaning: &'static str) -> Variable {
     Variable::new(name, kind, default, meaning)
 }
@@ -121,8 +124,10 @@ const REDIS: &[Variable] = &[
     v("REDIS_TIMEOUT", Duration, "10s", "longest time to connect and for a command"),
     v("REDIS_POOL_ON_EMPTY_BEHAVIOR", Text, "WAIT", "what to do when the pool is empty").accepted(ONE_CONNECTION),
     v("REDIS_HEALTH_CHECK_ACTIVE_CONNECTION", Bool, "false", "unhealthy while Redis is not connected"),
-    v("REDIS_STARTUP_INITIAL_INTERVAL", Duration, "1s", "wait after the first failed connection at start"),
-    v("REDIS_STARTUP_MAX_INTERVAL", Duration, "30s", "longest wait between connections at start"),
+    v("REDIS_STARTUP_INITIAL_INTERVAL", Duration, "1s", "wait after the first failed connection at start")
+        .accepted(NO_WAIT_AT_START),
+    v("REDIS_STARTUP_MAX_INTERVAL", Duration, "30s", "longest wait between connections at start")
+        .accepted(NO_WAIT_AT_START),
     v("REDIS_STARTUP_MAX_ELAPSED_TIME", Duration, "0", "time after which start is given up; 0 is never"),
     v("REDIS_PERSECOND", Bool, "false", "another Redis for limits per second, with the settings below"),
     v("REDIS_PERSECOND_URL", Text, "/var/run/nutcracker/ratelimitpersecond.sock", "as REDIS_URL"),

@@ -34,6 +34,8 @@ pub struct RedisStore {
     pub over_limit_bytes: Option<NonZeroUsize>,
     /// What becomes of counters beside one that is over.
     pub companions: Companions,
+    /// When the process ends because Redis was not there at start; otherwise it goes on trying.
+    pub startup_max: Option<Duration>,
 }
 
 /// The variables of one of the two.
@@ -107,6 +109,7 @@ fn redis(values: &mut Values<'_>) -> Option<RedisStore> {
         },
         over_limit_bytes: NonZeroUsize::new(values.int("LOCAL_CACHE_SIZE_IN_BYTES")),
         companions,
+        startup_max: Some(values.duration("REDIS_STARTUP_MAX_ELAPSED_TIME")).filter(|longest| !longest.is_zero()),
     })
 }
 

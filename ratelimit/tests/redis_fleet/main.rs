@@ -8,6 +8,7 @@ mod servers;
 
 mod cluster;
 mod fleet;
+mod program;
 mod replay;
 mod sentinel;
 mod sparing;

@@ -1,7 +1,7 @@
 //! Counters in Redis, shared by a fleet and with servers of envoyproxy/ratelimit.
 //!
-//! A plan becomes [`commands`]. They go to one server ([`node`], which a [`sentinel`] may name) or to the nodes of a
-//! [`cluster`], in one pipeline a server, over a few multiplexed connections ([`link`]) that keep themselves alive. No
+//! A plan becomes `commands`. They go to one server (`node`, which a `sentinel` may name) or to the nodes of a
+//! `cluster`, in one pipeline a server, over a few multiplexed connections (`link`) that keep themselves alive. No
 //! call ever waits for a connection to be made: while there is none, calls fail at once.
 
 mod address;
@@ -71,15 +71,21 @@ pub enum Companions {
 /// The store.
 #[derive(Debug)]
 pub struct Redis {
-    main: Topology,
+    main: Connected,
     /// For limits per second, if they are counted elsewhere.
-    per_second: Option<Topology>,
+    per_second: Option<Connected>,
     expiry: Expiry<RandomState>,
     over_limit: Option<OverLimit>,
     companions: Companions,
 }
 
 /// One Redis, however many servers it is.
+#[derive(Debug)]
+struct Connected {
+    topology: Topology,
+    standing: Arc<Standing>,
+}
+
 #[derive(Debug)]
 enum Topology {
     Node(Node),
@@ -91,7 +97,7 @@ impl Redis {
     #[must_use]
     pub fn start(settings: &RedisSettings, meters: RedisMeters, health: Component, tasks: &Tasks) -> Self {
         Self {
-            main: Topology::start(settings, meters, health, tasks),
+            main: Connected::start(settings, meters, health, tasks),
             per_second: None,
             expiry: Expiry::new(settings.expiry_jitter_max_secs, RandomState::new()),
             over_limit: None,
@@ -109,7 +115,7 @@ impl Redis {
         tasks: &Tasks,
     ) -> Self {
         Self {
-            per_second: Some(Topology::start(settings, meters, health, tasks)),
+            per_second: Some(Connected::start(settings, meters, health, tasks)),
             ..self
         }
     }
@@ -127,6 +133,13 @@ impl Redis {
     #[must_use]
     pub fn with_companions(self, companions: Companions) -> Self {
         Self { companions, ..self }
+    }
+
+    /// Returns once every Redis was connected to.
+    pub async fn reached(&self) {
+        for redis in std::iter::once(&self.main).chain(&self.per_second) {
+            redis.standing.reached().await;
+        }
     }
 
     /// Carries out `plan` in one round trip; in none if it charges nothing or is known to be over, in two with
@@ -210,11 +223,11 @@ impl Redis {
     }
 }
 
-impl Topology {
+impl Connected {
     fn start(settings: &RedisSettings, meters: RedisMeters, health: Component, tasks: &Tasks) -> Self {
         let standing = Arc::new(Standing::new(settings.health, meters, health));
-        let node = |target| Self::Node(Node::start(&target, settings, &standing, tasks));
-        match settings.address.place() {
+        let node = |target| Topology::Node(Node::start(&target, settings, &standing, tasks));
+        let topology = match settings.address.place() {
             Place::Server(server) => node(Target::Server(server.clone())),
             Place::Sentinels(sentinels) => {
                 let master = Master::new(sentinels.clone());
@@ -222,8 +235,9 @@ impl Topology {
                 tasks.keep_running("redis sentinels", move || followed.clone().follow());
                 node(Target::Master(master))
             }
-            Place::Cluster(seeds) => Self::Cluster(Cluster::start(seeds, settings, &standing, tasks)),
-        }
+            Place::Cluster(seeds) => Topology::Cluster(Cluster::start(seeds, settings, &standing, tasks)),
+        };
+        Self { topology, standing }
     }
 
     async fn run(
@@ -235,12 +249,12 @@ impl Topology {
         if commands.is_empty() {
             return Ok(Values::new());
         }
-        match self {
-            Self::Node(node) => {
+        match &self.topology {
+            Topology::Node(node) => {
                 let replies = node.call(commands::pipeline(commands, expiry), deadline).await?;
                 commands::values(commands, &replies)
             }
-            Self::Cluster(cluster) => cluster.run(commands, expiry, deadline).await,
+            Topology::Cluster(cluster) => cluster.run(commands, expiry, deadline).await,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! How the connections to Redis stand: what health, metrics and the log are told when one comes or goes.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use server::clock::monotonic_now;
 use server::health::Component;
 use server::log::Throttle;
+use tokio::sync::watch;
 
 use crate::metrics::RedisMeters;
 
@@ -30,7 +31,7 @@ pub(super) struct Standing {
     meters: RedisMeters,
     health: Component,
     connected: AtomicUsize,
-    reached: AtomicBool,
+    reached: watch::Sender<bool>,
     warnings: Throttle,
 }
 
@@ -41,14 +42,20 @@ impl Standing {
             meters,
             health,
             connected: AtomicUsize::new(0),
-            reached: AtomicBool::new(false),
+            reached: watch::Sender::new(false),
             warnings: Throttle::new(WARNING_INTERVAL),
         }
     }
 
+    /// Returns once there was a connection.
+    pub(super) async fn reached(&self) {
+        // It cannot fail: we hold the sender.
+        drop(self.reached.subscribe().wait_for(|reached| *reached).await);
+    }
+
     /// A connection was made.
     pub(super) fn made(&self, redis: &str) {
-        self.reached.store(true, Ordering::Relaxed);
+        self.reached.send_replace(true);
         if self.connected.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::info!(redis, "connected");
         }
@@ -82,7 +89,7 @@ impl Standing {
     fn fail(&self, why: &str) {
         let follows = match self.policy {
             HealthPolicy::WhileConnected => true,
-            HealthPolicy::UntilReached => !self.reached.load(Ordering::Relaxed),
+            HealthPolicy::UntilReached => !*self.reached.borrow(),
         };
         if follows {
             self.health.set_failing(why);
