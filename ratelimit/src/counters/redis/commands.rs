@@ -289,8 +289,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(hits: Hits, replies: Vec<Value>, expected: Result<u64, &str>) {
-        let found = with_plan(hits, |plan| values(&commands(plan, Action::Count), &replies));
+    fn check(hits: Hits, replies: &[Value], expected: Result<u64, &str>) {
+        let found = with_plan(hits, |plan| values(&commands(plan, Action::Count), replies));
         let found = found.map(|values| values[0]);
         let expected = expected.map_err(|text| StoreError::Rejected(text.to_owned()));
         assert_eq!(found, expected);
@@ -299,15 +299,11 @@ mod tests {
     #[test]
     fn replies_are_counts_or_errors() {
         let ok = Value::Int(1);
-        check(charge(1), vec![Value::Int(5), ok.clone()], Ok(5));
-        check(charge(1).negated(), vec![Value::Int(0)], Ok(0));
-        check(
-            charge(1),
-            vec![Value::Int(-3), ok.clone()],
-            Err("a counter stands at -3"),
-        );
-        check(charge(1), vec![Value::Okay, ok], Err("a reply is not a number"));
-        check(charge(1), vec![], Err("a reply is missing"));
-        check(charge(1), vec![Value::Int(5)], Err("a reply is missing"));
+        check(charge(1), &[Value::Int(5), ok.clone()], Ok(5));
+        check(charge(1).negated(), &[Value::Int(0)], Ok(0));
+        check(charge(1), &[Value::Int(-3), ok.clone()], Err("a counter stands at -3"));
+        check(charge(1), &[Value::Okay, ok], Err("a reply is not a number"));
+        check(charge(1), &[], Err("a reply is missing"));
+        check(charge(1), &[Value::Int(5)], Err("a reply is missing"));
     }
 }
