@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use ratelimit::counters::redis::Address;
 use ratelimit_core::Code;
 
@@ -193,6 +194,15 @@ async fn a_slot_that_moves_is_followed_without_an_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_dies_under_load_fails_its_own_keys_until_its_replica_takes_over() {
+    dies(RedisServer::crash).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_hangs_under_load_fails_its_own_keys_until_its_replica_takes_over() {
+    dies(|master| master.signal(Signal::SIGSTOP)).await;
+}
+
+async fn dies(kill: fn(&mut RedisServer)) {
     let mut cluster = Cluster::start(&["--cluster-require-full-coverage", "no"]).await;
     let asked = Arc::new(cluster.asked().await);
     let (lost, kept) = (cluster.value_at(1), cluster.value_at(2));
@@ -208,7 +218,7 @@ async fn a_master_that_dies_under_load_fails_its_own_keys_until_its_replica_take
     .await;
     let load = [&lost, &kept].map(|value| Load::start(&asked, NOW, value));
     load[0].succeeds().await;
-    cluster.nodes[1].crash();
+    kill(&mut cluster.nodes[1]);
     load[0].fails().await;
     let is_master = async || cluster.nodes[4].ask(&["ROLE"]).starts_with("master");
     eventually("promoted", is_master).await;

@@ -207,12 +207,17 @@ async fn a_master_that_is_demoted_is_left() {
 async fn sentinels_that_know_no_master_are_told() {
     let watched = Watched::start().await;
     let url = watched.url().replace("mymaster", "other");
-    for (url, sentinel_auth) in [(url.as_str(), "sentinel-pw"), (watched.url().as_str(), "wrong")] {
+    for (url, sentinel_auth, why) in [
+        (url.as_str(), "sentinel-pw", "other is not known to them"),
+        (watched.url().as_str(), "wrong", "WRONGPASS"),
+        ("mymaster,127.0.0.1:1", "", "refused"),
+    ] {
         let asked = Asked::at(DAY, Address::sentinel(url, "pw", sentinel_auth).unwrap());
-        eventually("told", async || {
-            asked.why_unhealthy().contains("no sentinel names a master")
+        eventually(why, async || {
+            asked.why_unhealthy().contains("no sentinel names a master: ")
         })
         .await;
+        eventually(why, async || asked.why_unhealthy().contains(why)).await;
         asked.end().await;
     }
 }

@@ -74,7 +74,7 @@ impl Target {
     fn server(&self) -> Result<Server, OpenError> {
         match self {
             Self::Server(server) => Ok(server.clone()),
-            Self::Master(master) => master.current().ok_or(OpenError::NoMaster),
+            Self::Master(master) => master.current().ok_or_else(|| OpenError::NoMaster(master.problem())),
         }
     }
 

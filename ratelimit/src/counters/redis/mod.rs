@@ -79,13 +79,14 @@ pub struct Redis {
     companions: Companions,
 }
 
-/// One Redis, however many servers it is.
+/// One Redis and how the connections to it stand.
 #[derive(Debug)]
 struct Connected {
     topology: Topology,
     standing: Arc<Standing>,
 }
 
+/// However many servers it is.
 #[derive(Debug)]
 enum Topology {
     Node(Node),

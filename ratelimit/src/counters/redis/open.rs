@@ -43,8 +43,8 @@ pub(super) enum OpenError {
     Tls(#[from] TlsError),
     #[error("an address of an unknown kind")]
     Address,
-    #[error("no sentinel names a master")]
-    NoMaster,
+    #[error("no sentinel names a master: {0}")]
+    NoMaster(String),
     #[error("the server is not the master")]
     NotMaster,
 }

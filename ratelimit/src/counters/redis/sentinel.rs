@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -44,6 +45,8 @@ struct Watched {
     sentinels: Sentinels,
     current: watch::Sender<Option<Server>>,
     doubt: Notify,
+    /// Why nobody was named in the last round in which that was so.
+    problem: Mutex<String>,
 }
 
 impl Master {
@@ -52,12 +55,18 @@ impl Master {
             sentinels,
             current: watch::Sender::new(None),
             doubt: Notify::new(),
+            problem: Mutex::default(),
         }))
     }
 
     /// Whom most Sentinels named last.
     pub(super) fn current(&self) -> Option<Server> {
         self.0.current.borrow().clone()
+    }
+
+    /// Why there is none.
+    pub(super) fn problem(&self) -> String {
+        self.0.problem.lock().clone()
     }
 
     /// Asks for a round soon: a connection was lost, or not made.
@@ -75,8 +84,9 @@ impl Master {
     /// Follows what the Sentinels say, for ever.
     pub(super) async fn follow(self) {
         loop {
-            if let Some(named) = self.0.sentinels.ask().await {
-                self.publish(named);
+            match self.0.sentinels.ask().await {
+                Ok(named) => self.publish(named),
+                Err(problem) => *self.0.problem.lock() = problem,
             }
             sleep(ROUND_INTERVAL_MIN).await;
             tokio::select! {
@@ -106,8 +116,8 @@ impl fmt::Display for Master {
 }
 
 impl Sentinels {
-    /// Whom most of those that answer name.
-    async fn ask(&self) -> Option<Server> {
+    /// Whom most of those that answer name; or why nobody does.
+    async fn ask(&self) -> Result<Server, String> {
         let mut question = Cmd::new();
         question.arg("SENTINEL").arg("get-master-addr-by-name").arg(&self.name);
         let asking = self
@@ -115,15 +125,14 @@ impl Sentinels {
             .iter()
             .map(|sentinel| ask_once(sentinel, &question, PATIENCE));
         let answers = join_all(asking).await;
-        let problem = answers
+        let refused = answers
             .iter()
             .find_map(|answer| answer.as_ref().err().map(ToString::to_string));
         let named: Vec<_> = answers.into_iter().filter_map(|answer| named(&answer.ok()?)).collect();
-        if named.is_empty() {
-            tracing::debug!(name = self.name, problem, "no Sentinel names a master");
+        match most(&named) {
+            Some((host, port)) => Ok(self.master.elsewhere(host, *port)),
+            None => Err(refused.unwrap_or_else(|| format!("{} is not known to them", self.name))),
         }
-        let (host, port) = most(&named)?;
-        Some(self.master.elsewhere(host, *port))
     }
 }
 
