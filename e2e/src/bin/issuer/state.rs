@@ -105,10 +105,12 @@ impl Issuer {
 
 impl Keys {
     fn generate(generation: u32) -> Result<Self> {
+        // No two keys ever have one name, not even after a restart: a verifier would look up the old one.
+        let born = server::clock::unix_now().as_secs();
         Ok(Self {
             generation,
-            rs256: SigningKey::generate(&format!("rs256-{generation}"), Algorithm::Rs256)?,
-            es256: SigningKey::generate(&format!("es256-{generation}"), Algorithm::Es256)?,
+            rs256: SigningKey::generate(&format!("rs256-{born}-{generation}"), Algorithm::Rs256)?,
+            es256: SigningKey::generate(&format!("es256-{born}-{generation}"), Algorithm::Es256)?,
         })
     }
 }
