@@ -25,7 +25,6 @@ fn tells_every_wrong_variable_with_its_value() {
         ("LOG_LEVEL", "loud"),
         ("REDIS_TYPE", "ring"),
         ("REDIS_PERSECOND", "maybe"),
-        ("BACKEND_TYPE", "memcache"),
         ("REDIS_URL", "redis://user:hunter2@[::1"),
         ("NEAR_LIMIT_RATIO", "-1"),
         ("RATELIMIT_CONFIG", "/nowhere"),
