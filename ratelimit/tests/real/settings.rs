@@ -23,7 +23,6 @@ fn tells_every_wrong_variable_with_its_value() {
         ("STORE_DEADLINE", "15"),
         ("EXTRA_TAGS", "a:b:c"),
         ("LOG_LEVEL", "loud"),
-        ("REDIS_TYPE", "ring"),
         ("REDIS_PERSECOND", "maybe"),
         ("REDIS_URL", "redis://user:hunter2@[::1"),
         ("NEAR_LIMIT_RATIO", "-1"),
@@ -37,6 +36,17 @@ fn tells_every_wrong_variable_with_its_value() {
         assert!(line.contains(value) || name == "REDIS_URL", "{line}");
     }
     assert!(!stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
+fn without_a_known_type_the_form_of_the_address_is_not_judged() {
+    let (code, _, stderr) = run(&mut command(&[("REDIS_TYPE", "ring"), ("REDIS_URL", "a,b")]));
+    assert_eq!(code, Some(64), "{stderr}");
+    assert!(
+        stderr.starts_with("REDIS_TYPE: Unrecognized redis type ring"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("REDIS_URL:"), "{stderr}");
 }
 
 #[test]
