@@ -66,7 +66,12 @@ pub struct Settings {
 
 /// External authorization for Envoy: verifies tokens and tells the upstream who is calling.
 #[derive(Debug, Parser)]
-#[command(name = "extauth", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "extauth",
+    version,
+    about = "An external authorization service for Envoy. Serves when no command is given.",
+    args_conflicts_with_subcommands = true
+)]
 struct CommandLine {
     #[command(subcommand)]
     task: Option<Task>,
